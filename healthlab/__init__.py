@@ -1,0 +1,3 @@
+"""healthlab: an open-source research workbench for clinical data teams."""
+
+__version__ = "0.1.0"
