@@ -1,0 +1,58 @@
+# The one command file: the same recipes on a laptop and in CI. `make` alone lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+# the environment is rebuilt when the lock changes, and only then
+STAMP := .venv/.lock-$(shell cksum < requirements.lock | cut -d' ' -f1)
+PYTHON ?= python3.11
+export PYTHONDONTWRITEBYTECODE := 1
+# checks run on small models and data that packages ship; nothing may try to fetch more
+export HF_HUB_OFFLINE := 1
+
+.PHONY: help env demo test check fix lint unit bench conformance notebooks clean
+
+help: ## list the recipes
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+env: $(STAMP) ## build .venv from requirements.lock (done by every recipe that needs it)
+
+$(STAMP): requirements.lock
+	@command -v $(PYTHON) >/dev/null || { python3 -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
+	  || { echo "healthlab needs Python 3.11: install it, or name it with make PYTHON=/path/to/python3.11"; exit 1; }; }
+	@echo "healthlab: building .venv from requirements.lock (about a minute with a warm package cache, several without) ..."
+	@test -x $(PY) || "$$(command -v $(PYTHON) || command -v python3)" -m venv .venv
+	@echo "  1/3 installer"; $(PY) -m pip install -q --disable-pip-version-check uv==0.13.8
+	@echo "  2/3 torch, with its own dependencies"; $(PY) -m pip install -q --disable-pip-version-check "$$(grep '^torch==' requirements.lock)"
+	@echo "  3/3 $$(grep -c '==' requirements.lock) pinned packages"
+	@.venv/bin/uv pip install -q --python $(PY) --no-deps -r requirements.lock || $(PY) -m pip install -q --disable-pip-version-check --no-deps -r requirements.lock
+	@.venv/bin/uv pip install -q --python $(PY) --no-deps --no-build-isolation -e . || $(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@rm -f .venv/.lock-*; touch $@; echo "healthlab: environment ready"
+
+demo: env ## run the main job on the embedded sample and say where to look
+	@.venv/bin/healthlab demo
+
+test: env ## every test: the gate, unit, spec, property, pipelines, notebooks
+	@$(PY) tests/gate/sync.py check
+	@$(PY) -m ruff check -q healthlab tests
+	@$(PY) -m pytest -p no:cacheprovider --durations=15 tests
+
+check: env ## the notebook <-> library gate, pins and lint; never edits
+	@$(PY) tests/gate/sync.py check; a=$$?; $(PY) tests/gate/environment.py check; b=$$?; $(PY) -m ruff check healthlab tests; c=$$?; \
+	  $(PY) tests/gate/sync.py cells; exit $$((a + b + c))
+
+fix: env ## clean and export the notebooks, write environment.yml from the lock, let the linter mend what it can
+	@$(PY) tests/gate/sync.py fix || true
+	@$(PY) tests/gate/environment.py fix
+	@$(PY) -m ruff check -q --fix tests || true
+
+notebooks: env ## run every library and tutorial notebook and keep the outputs
+	@$(PY) tests/gate/notebooks.py
+
+conformance: env ## the public suites: passed and failed counts, with the failing names
+	@$(PY) tests/spec/conformance.py
+
+bench: env ## figures as ratios against a named peer in the same run; kept under tests/bench/results
+	@$(PY) tests/bench/run.py
+
+clean: ## remove the environment (data under var/ and reports/ stay)
+	rm -rf .venv healthlab.egg-info
