@@ -17,7 +17,6 @@ ROOT = Path(__file__).resolve().parents[2]
 # the only files in healthlab/ that are not exported from a notebook, each with its reason
 HAND_WRITTEN = {
     "__init__.py": "the version, read by setuptools before any notebook tooling is installed",
-    "_modidx.py": "nbdev's index of symbols, written by its export",
 }
 NO_OUTPUTS = ("nbs/pipelines", "nbs/dashboards")
 
@@ -61,11 +60,6 @@ def unclean(root=ROOT):
     return out
 
 
-def comparable(name, text):
-    "What must agree: the text of a module; of nbdev's index only its symbols (the rest names the git remote)."
-    return ast.literal_eval(text[text.index("{"):])["syms"] if name == Path("_modidx.py") else text
-
-
 def out_of_sync(root=ROOT):
     "Modules that differ from what their notebooks export, in either direction."
     with tempfile.TemporaryDirectory() as tmp:
@@ -75,11 +69,10 @@ def out_of_sync(root=ROOT):
         (tmp / "healthlab/__init__.py").write_text((root / "healthlab/__init__.py").read_text())
         done = subprocess.run([sys.executable, "-c", "from nbdev.doclinks import nbdev_export; nbdev_export()"], cwd=tmp, capture_output=True, text=True)
         if done.returncode: return [f"export fails: {done.stderr.strip().splitlines()[-1]}"]
-        fresh = {p.relative_to(tmp / "healthlab"): p.read_text() for p in (tmp / "healthlab").rglob("*.py")}
-    have = {p.relative_to(root / "healthlab"): p.read_text() for p in (root / "healthlab").rglob("*.py")}
+        fresh = {p.relative_to(tmp / "healthlab"): p.read_text() for p in (tmp / "healthlab").rglob("*.py") if p.name != "_modidx.py"}
+    have = {p.relative_to(root / "healthlab"): p.read_text() for p in (root / "healthlab").rglob("*.py") if p.name != "_modidx.py"}
     made = {Path(m) for m in exports(root)} | {Path(h) for h in HAND_WRITTEN}
-    out = [f"healthlab/{p}: differs from its notebook (make fix; edit the notebook, never the module)" for p in sorted(made & set(fresh))
-           if p not in have or comparable(p, have[p]) != comparable(p, fresh[p])]
+    out = [f"healthlab/{p}: differs from its notebook (make fix; edit the notebook, never the module)" for p in sorted(made & set(fresh)) if have.get(p) != fresh[p]]
     # an empty __init__.py only makes a folder a package
     out += [f"healthlab/{p}: no notebook exports it" for p in sorted(set(have) - made) if not (p.name == "__init__.py" and have[p].strip() in ("", fresh.get(p, "").strip()))]
     return out

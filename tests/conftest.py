@@ -1,0 +1,32 @@
+"""What every test stands on: a scratch workbench of its own, and where the public data lie when they are there."""
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "gate"))
+
+
+@pytest.fixture(scope="session")
+def root():
+    return ROOT
+
+
+@pytest.fixture(autouse=True)
+def workbench(tmp_path_factory, monkeypatch):
+    "Lake, keys, audit and reports of this test alone; returns the folder."
+    folder = tmp_path_factory.mktemp("workbench")
+    for k in [k for k in os.environ if k.startswith("HEALTHLAB_")]: monkeypatch.delenv(k)
+    from notebooks import scratch
+    for k, v in scratch(folder).items(): monkeypatch.setenv(k, v)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def public_data():
+    "The folder of public data beside the checkout; tests that need it are skipped, saying so, when it is absent."
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir(): pytest.skip("the public data (../shared/data) are not here")
+    return folder
