@@ -52,7 +52,7 @@ conformance: env ## the public suites: passed and failed counts, with the failin
 	@$(PY) tests/spec/conformance.py
 
 bench: env ## figures as ratios against a named peer in the same run; kept under tests/bench/results
-	@$(PY) tests/bench/run.py
+	@$(PY) tests/bench/run.py $(AREAS)
 
 clean: ## remove the environment (data under var/ and reports/ stay)
 	rm -rf .venv healthlab.egg-info
