@@ -233,16 +233,16 @@ for _name, _n in (("subsumes", 1), ("subsumedBy", 1), ("elementDefinition", 0), 
     def _refused(state, items, *args, name=_name): return fail(f"{name}() needs a terminology server or a profile")
     FUNCTIONS[_name] = (_refused, _n, _n)
 
-# %% ../../nbs/library/10_fhir/11e_functions.ipynb #e3a012c5
+# %% ../../nbs/library/10_fhir/11e_functions.ipynb #a7becf19
 @function("getResourceKey")
 def fn_resource_key(state, items):
-    return [f"{i.kind}/{i.data['id']}" for i in items if type(i) is Node and type(i.data) is dict and isinstance(i.data.get("id"), str)]
+    return [i.data["id"] for i in items if type(i) is Node and type(i.data) is dict and isinstance(i.data.get("id"), str)]
 
 def reference_key(reference: str, of: str | None = None):
-    "`Type/id` of a literal reference, `None` for contained, `urn:` and other types than `of`."
+    "The id a literal reference names, `None` for contained and `urn:` references and other types than `of`."
     parts = reference.split("/_history/")[0].split("/")
     if len(parts) < 2 or not parts[-1] or reference[:1] == "#": return None
-    return f"{parts[-2]}/{parts[-1]}" if (of is None or parts[-2] == of) and r4()["types"].get(parts[-2]) else None
+    return parts[-1] if parts[-2] == of or (of is None and parts[-2] in r4()["types"]) else None
 
 def reference_keys(items: list, of: str | None = None) -> list:
     "The keys of the references among the items."
@@ -349,7 +349,7 @@ for _name, _f in CONVERSIONS.items():
     FUNCTIONS[f"to{_name}"] = (_convert(_f, ask=False), 0, int(_name == "Quantity"))
     FUNCTIONS[f"convertsTo{_name}"] = (_convert(_f, ask=True), 0, int(_name == "Quantity"))
 
-# %% ../../nbs/library/10_fhir/11e_functions.ipynb #9c682a02
+# %% ../../nbs/library/10_fhir/11e_functions.ipynb #709cddcf
 def _texts(f, least=0, most=None):
     "A function of one text and text arguments: any of them empty gives nothing."
     def g(state, items, *args):
@@ -401,7 +401,6 @@ def fn_substring(state, items, start, length=None):
 def fn_join(state, items, by=None):
     parts = [text([i]) for i in items]
     parts = [p for p in parts if p is not None]
-    if not parts: return []
     by = text(by) if by else ""
     if sum(map(len, parts)) + len(by or "") * len(parts) > MAX_TEXT: fail("the text grew too long")
     return [(by or "").join(parts)]

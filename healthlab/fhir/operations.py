@@ -36,7 +36,7 @@ def wrap(data, kind, extra=None) -> Node:
         if type(data) is dict and type(data.get("resourceType")) is str: return Node(data, data["resourceType"], extra)
     return Node(data, kind, extra)
 
-# %% ../../nbs/library/10_fhir/11d_operations.ipynb #c104000c
+# %% ../../nbs/library/10_fhir/11d_operations.ipynb #15c1c587
 def _collect(out: list, data: dict, step: Step):
     value = data.get(step.key)
     if step.companion is None:
@@ -75,6 +75,7 @@ def child(node: Node, name: str, out: list):
         for step in found: _collect(out, data, step)
     elif node.kind is None or not elements(node.kind): _untyped(out, data, name)
     elif step := suffixed(node.kind, name): _collect(out, data, step)
+    elif name in data: _untyped(out, data, name)  # an element of another release
 
 # %% ../../nbs/library/10_fhir/11d_operations.ipynb #84813708
 def children(node: Node) -> list[Node]:
