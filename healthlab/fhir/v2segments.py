@@ -254,11 +254,11 @@ def _constant(put, value, test):
         if not test or test(s, x): put(out, value)
     return row
 
-# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #230539a3
+# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #ef98b2f3
 def _setter(path: str) -> tuple[Callable, bool]:
     "(function that puts a value at a path, whether it takes all repetitions)."
     if m := re.fullmatch(r"(?:([\w.]+)\.)?extension\[([^\]]+)\]\.(value\w+)", path):
-        return _extension_setter(m[1], m[2].split("/"), m[3]), True
+        return _extension_setter(m[1], [m[2]] if ":" in m[2] else m[2].split("/"), m[3]), True
     steps, many = path.split("."), "[]" in path
     def put(out, value):
         for step in steps[:-1]:
