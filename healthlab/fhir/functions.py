@@ -405,7 +405,7 @@ def fn_join(state, items, by=None):
     if sum(map(len, parts)) + len(by or "") * len(parts) > MAX_TEXT: fail("the text grew too long")
     return [(by or "").join(parts)]
 
-# %% ../../nbs/library/10_fhir/11e_functions.ipynb #bb5a0a35
+# %% ../../nbs/library/10_fhir/11e_functions.ipynb #84942480
 def fn_encode(s, how):
     if how == "hex": return s.encode().hex()
     if how == "base64": return base64.b64encode(s.encode()).decode()
@@ -416,7 +416,7 @@ def fn_decode(s, how):
         if how == "hex": return bytes.fromhex(s).decode()
         if how == "base64": return base64.b64decode(s, validate=True).decode()
         return base64.b64decode(s, altchars=b"-_", validate=True).decode() if how == "urlbase64" else None
-    except ValueError: fail("text that is not in this encoding")
+    except ValueError: return None  # not in this encoding: no text
 
 def fn_escape(s, how):
     if how == "html": return html.escape(s).replace("&#x27;", "&#39;")
