@@ -46,7 +46,7 @@ def references(value,         # decoded JSON
             todo.extend((f"{at}.{k}", x) for k, x in v.items() if isinstance(x, dict | list))
         elif isinstance(v, list): todo.extend((f"{at}[{i}]", x) for i, x in enumerate(v))
 
-# %% ../../nbs/library/10_fhir/12_model.ipynb #19b54988
+# %% ../../nbs/library/10_fhir/12_model.ipynb #d9d381b7
 def entry_issues(bundle: dict, path: str) -> list[Issue]:
     "What each entry must satisfy by itself."
     kind, issues = bundle.get("type"), []
@@ -56,7 +56,7 @@ def entry_issues(bundle: dict, path: str) -> list[Issue]:
             issues.append(Issue("error", "invalid", at + ".fullUrl", "fullUrl must be absolute: http(s)://…, urn:uuid:… or urn:oid:…"))
         elif isinstance(url, str) and isinstance(r, dict) and (m := REST.match(url)) and m[1] and "id" in r and kind not in ("transaction", "batch"):
             if (m[2], m[3]) != (r.get("resourceType"), r["id"]) and m[2] in types.resource_types():
-                issues.append(Issue("error", "invalid", at + ".fullUrl", "fullUrl ends in another type or id than the resource it comes with"))
+                issues.append(Issue("warning", "invalid", at + ".fullUrl", "fullUrl ends in another type or id than the resource it comes with"))
         elif url is None and kind in ("document", "message") and isinstance(r, dict):
             issues.append(Issue("error", "required", at + ".fullUrl", f"Each entry of a {kind} bundle needs a fullUrl"))
         if kind == "searchset" and isinstance(r, dict) and "id" not in r and r.get("resourceType") != "OperationOutcome":
@@ -78,7 +78,7 @@ def resolution_issues(bundle: dict, path: str) -> list[Issue]:
             if text in index or text[:1] == "#" or "?" in text or "/_history/" in text: continue
             if text.startswith("urn:") and kind in ("transaction", "document", "message"):
                 issues.append(Issue("error", "not-found", at, "No entry of the bundle has this urn as its fullUrl"))
-            elif strict and not text.startswith(("http:", "https:")):
+            elif strict and not text.startswith(("http:", "https:")) and (kind == "document" or ".focus[" in at):
                 issues.append(Issue("error", "not-found", at, f"A {kind} carries what it refers to: no entry of the bundle matches"))
     return issues
 
