@@ -5,12 +5,12 @@ __all__ = ['NAME', 'MAX_DEPTH', 'ARROW', 'ANSI', 'BATCH', 'KNOWN_VARIABLES', 'Vi
            'read_column', 'read_select', 'read_constants', 'arrow_type', 'moment', 'convert_one', 'to_arrow', 'General',
            'Fast', 'plan', 'ViewDefinition', 'load_folder', 'shipped_tables', 'shipped']
 
-# %% ../../nbs/library/10_fhir/14a_views.ipynb #080625f0
+# %% ../../nbs/library/10_fhir/14a_views.ipynb #c780d24a
 import json
 import re
 from datetime import date, datetime, timezone
 from decimal import Decimal
-from functools import partial
+from functools import lru_cache, partial
 from importlib import resources as package_files
 from itertools import islice
 from typing import Any, Iterable, NamedTuple
@@ -25,7 +25,7 @@ from .elements import elements, known, primitives, r4
 from .grammar import FHIRPathError, parse_expression
 from .lowering import Program, Unsupported, Val, struct
 from .operations import Node, plain, resource_node, value, wrap
-from .path import State, check
+from .path import Checker, State, defines
 from .path import compile as compile_path
 
 # %% ../../nbs/library/10_fhir/14a_views.ipynb #75363357
@@ -331,7 +331,7 @@ def _plan_repeat(back, s: Select):
         return [] if n is None else [r for k, p in enumerate(walk(n, 0)) for r in (parts[0](p, k) if len(parts) == 1 else _product(parts, p, k))]
     return rows
 
-# %% ../../nbs/library/10_fhir/14a_views.ipynb #b5066beb
+# %% ../../nbs/library/10_fhir/14a_views.ipynb #de4c0ba1
 BATCH = 10_000   # resources turned into one record batch: some ten megabytes of decoded structs
 
 class ViewDefinition:
@@ -361,11 +361,10 @@ class ViewDefinition:
             except (msgspec.DecodeError, RecursionError): raise ViewError("the view is not JSON", "", "", "view-invalid") from None
         return cls(obj)
 
-    def __reduce__(self): return ViewDefinition, (self.json,)
+    def __reduce__(self): return _reopen, (json.dumps(self.json),)
 
     def _types(self, path: str, where: str, start):
         "The types of a path; unknown elements are warnings (views are written for other releases, too), other mistakes errors."
-        from healthlab.fhir.path import Checker
         self._check_variables(parse_expression(path), where)
         try: return Checker(path).types(parse_expression(path), start)
         except FHIRPathError as e:
@@ -375,13 +374,12 @@ class ViewDefinition:
             raise ViewError(e.what, f"{where}, {e.where}", "", "view-path") from None
         except RecursionError: raise ViewError("nested too deeply", where, "", "view-path") from None
 
-    def _check_variables(self, e, where: str):
-        if e.op == "constant" and e.value not in self.constants and e.value not in KNOWN_VARIABLES and e.value[:3] not in ("vs-", "ext"):
-            if "defineVariable" not in where and not self._defines(e): refuse(f"unknown constant %{e.value}", where)
+    def _check_variables(self, e, where: str, defined: bool | None = None):
+        defined = defines(e) if defined is None else defined
+        if e.op == "constant" and not defined and e.value not in self.constants and e.value not in KNOWN_VARIABLES and e.value[:3] not in ("vs-", "ext"):
+            refuse(f"unknown constant %{e.value}", where)
         for a in e.args:
-            if a is not None: self._check_variables(a, where)
-
-    def _defines(self, e) -> bool: return "defineVariable" in json.dumps(self.json)
+            if a is not None: self._check_variables(a, where, defined)
 
     def _check(self, s: Select, start, kinds: dict):
         for k, p in enumerate(s.paths):
@@ -476,6 +474,11 @@ class ViewDefinition:
         return f"**{self.name or 'view'}** of {self.resource}\n\n| column | type | path |\n|---|---|---|\n{rows}"
 
 KNOWN_VARIABLES = {"rowIndex", "resource", "rootResource", "context", "ucum", "sct", "loinc"}
+
+@lru_cache(maxsize=64)
+def _reopen(text: str):
+    "A view in another process, compiled there once."
+    return ViewDefinition(json.loads(text))
 
 def _run_chunk(view, chunk): return view._batch(chunk)
 
