@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from ..core.errors import InputError
 
-# %% ../../nbs/library/35_quality/35_catalogue.ipynb #8b5c1d61
+# %% ../../nbs/library/35_quality/35_catalogue.ipynb #6ffb2b1d
 CATEGORIES = ("conformance", "completeness", "plausibility")
 SEVERITIES = ("error", "warning", "information")
 
@@ -28,14 +28,15 @@ class Check(Struct, frozen=True):
     path: str             # FHIRPath of the field, relative to the resource
     kind: str             # how it is evaluated
     params: dict          # parameters of the kind
-    threshold: float      # the check fails when a greater share of its rows violates it
+    threshold: float | None # the check fails when a greater share of its rows violates it; None: [quality] threshold
     severity: str         # error, warning, information
     source: str           # where the rule comes from
     description: str      # what must hold, in words
 
     def applies(self, resource_type: str) -> bool: return self.resource == ("*",) or resource_type in self.resource
+    def holds_in(self, zone: str) -> bool: return zone in self.params.get("zones", (zone,)) # names are not expected where they were removed
 
-# %% ../../nbs/library/35_quality/35_catalogue.ipynb #869e5de9
+# %% ../../nbs/library/35_quality/35_catalogue.ipynb #de460c16
 @lru_cache(maxsize=16)
 def _rows(name: str) -> tuple[dict, ...]:
     "Rows of a table shipped in `healthlab/quality/checks`."
@@ -45,7 +46,7 @@ def _rows(name: str) -> tuple[dict, ...]:
 def _check(row: dict, where: str) -> Check:
     try:
         c = Check(row["name"], row["category"], row["context"], tuple(row["dqd"].split()), tuple(row["resource"].split()), row["path"], row["kind"],
-                  json.loads(row["params"] or "{}"), float(row["threshold"] or 0), row["severity"], row["source"], row["description"])
+                  json.loads(row["params"] or "{}"), float(row["threshold"]) if row["threshold"] else None, row["severity"], row["source"], row["description"])
     except (KeyError, ValueError, AttributeError) as e:
         raise InputError(f"a check cannot be read: {type(e).__name__}", where, "Each row needs the columns of healthlab/quality/checks/checks.csv") from None
     if c.category not in CATEGORIES or c.severity not in SEVERITIES or not c.name or not c.resource:

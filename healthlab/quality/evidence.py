@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from .catalogue import Check
 from .rows import DAY, NEVER, Rows, field_of, hashed, positions
 
-# %% ../../nbs/library/35_quality/35c_evidence.ipynb #e9c54b8b
+# %% ../../nbs/library/35_quality/35c_evidence.ipynb #a7ff1e78
 FEMALE, MALE = 1, 2
 SEXES = {"female": FEMALE, "male": MALE}
 _NONE = np.zeros(0, dtype=np.uint64)
@@ -25,6 +25,7 @@ class World(Struct):
     counts: dict[str, int] = {}          # rows by resource type
     known: np.ndarray = _NONE            # hash of "Type/id" of every resource
     owner: np.ndarray = _NONE            # hash of the patient it belongs to, 0 where none
+    rejected: np.ndarray = _NONE         # hash of "Type/id" of what the ingest rejected
     patients: np.ndarray = _NONE         # hash of patient id
     birth_low: np.ndarray = _NO_TIME
     birth_high: np.ndarray = _NO_TIME
@@ -77,7 +78,7 @@ def learn_ids(world: World, tables: Iterable[tuple[str, Iterable[pa.RecordBatch]
         world.counts[name] = n
     world.known, world.owner = _sorted(*_joined(parts, (np.uint64, np.uint64)))
 
-# %% ../../nbs/library/35_quality/35c_evidence.ipynb #6a09e0ab
+# %% ../../nbs/library/35_quality/35c_evidence.ipynb #e62a409c
 class Suspect(Struct, gc=False):
     "A row a check objects to."
     check: str
@@ -89,6 +90,7 @@ class Suspect(Struct, gc=False):
     patient: int = -1     # position in World.patients
     visit: int = -1       # position in World.visits
     coherent: bool = False # whether the event lies within its visit
+    when: int = 0         # the moment, where it matters
     related: str = ""     # the other resource, Type/id
 
 class Evidence(Struct):

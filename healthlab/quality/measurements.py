@@ -84,7 +84,7 @@ def residuals(pid: np.ndarray, time: np.ndarray, x: np.ndarray, # aligned; x > 0
     with np.errstate(invalid="ignore"): out[o] = np.where(np.abs(a - b) <= np.log(agree), l - (a + b) / 2, np.nan)
     return out
 
-# %% ../../nbs/library/35_quality/35e_measurements.ipynb #91853f27
+# %% ../../nbs/library/35_quality/35e_measurements.ipynb #598440e8
 class _Code:
     "The measurements of one code."
     def __init__(self, m: Measurements, at: np.ndarray, code: str, checks: dict[str, Check]):
@@ -116,7 +116,7 @@ class _Code:
         if len(rows) < 10: return False
         patients = np.unique(self.m.pid[self.at[rows]])
         among = np.isin(self.m.pid[self.at], patients)
-        return len(rows) >= 0.9 * among.sum() and len(rows) >= 3 * len(patients)
+        return len(rows) >= 0.8 * among.sum() and len(rows) >= 3 * len(patients)
 
 # %% ../../nbs/library/35_quality/35e_measurements.ipynb #8b331fcc
 def _types(c: _Code) -> None:
@@ -181,13 +181,13 @@ def _values(c: _Code, skip: np.ndarray) -> None:
         if other and "unit-mixup" in c.checks: c.find("unit-mixup", i, f"reads as a value in {other}")
         else: c.find("value-range", i, f"outside {c.range.low:g} to {c.range.high:g} {c.range.unit}", ".value")
 
-# %% ../../nbs/library/35_quality/35e_measurements.ipynb #ae73d541
+# %% ../../nbs/library/35_quality/35e_measurements.ipynb #9010d08f
 def _mixups(c: _Code, skip: np.ndarray) -> np.ndarray:
     "Residuals of the code's series; finds values that stand off by a unit's factor."
     x = np.where(c.flagged | skip, np.nan, c.x)
     res = residuals(c.m.pid[c.at], c.m.time[c.at], x)
     usual = float(np.nanmedian(np.abs(res))) * 1.4826 if np.isfinite(res).sum() >= 20 else 0.1
-    positive = x[np.isfinite(x) & (x > 0)]
+    positive, grows = x[np.isfinite(x) & (x > 0)], bool(c.range and c.range.jump) # weight and height grow up with their owners: no middle for all
     middle, spread = (float(np.median(np.log(positive))), 1.4826 * float(np.median(np.abs(np.log(positive) - np.median(np.log(positive)))))) if len(positive) >= 100 else (0.0, np.inf)
     with np.errstate(invalid="ignore", divide="ignore"): far = (np.log(x) - middle) / max(spread, 0.05)
     for other, factor in c.range.mixups if c.range else ():
@@ -197,7 +197,7 @@ def _mixups(c: _Code, skip: np.ndarray) -> np.ndarray:
         for sign in (f, -f):
             near = np.abs(res - sign) < min(np.log(1.25), abs(f) / 3)
             alone = (np.abs(far) > 6) & (np.abs(far - sign / max(spread, 0.05)) < 1.5)
-            with np.errstate(invalid="ignore"): hits = np.flatnonzero((near & (abs(f) > 4 * usual)) | (alone & (np.isnan(res) | near)))
+            with np.errstate(invalid="ignore"): hits = np.flatnonzero((near & (abs(f) > 4 * usual)) | (alone & (near | (np.isnan(res) & (not grows)))))
             hits = hits[~c.flagged[hits]]
             if len(hits): c.find("unit-mixup", hits, f"off by the factor between {c.range.unit} and {other}")
     if c.range and c.range.jump:
@@ -205,16 +205,18 @@ def _mixups(c: _Code, skip: np.ndarray) -> np.ndarray:
         c.find("value-trajectory", hits, "jumps and returns", ".value")
     return res
 
-def _outliers(c: _Code) -> None:
-    "Codes without known limits: far outside the lake's own distribution, on the linear and the logarithmic scale."
+def _outliers(c: _Code, skip: np.ndarray) -> None:
+    "Codes without known limits, or not in the unit of these: far outside the lake's own distribution, on the linear and the logarithmic scale."
     check = c.checks.get("value-outlier")
-    if check is None or c.range is not None: return
+    if check is None: return
     for k in c.kinds:
-        rows = np.flatnonzero((c.label == k) & np.isfinite(c.value) & ~c.flagged)
+        rows = np.flatnonzero((c.label == k) & np.isfinite(c.value) & ~c.flagged & (skip | (c.range is None)))
         if len(rows) < check.params["rows"]: continue
         v, w = c.value[rows], check.params["width"]
         a, b = np.quantile(v, [0.1, 0.9])
-        if a == b: continue
+        if a == b:
+            c.find("value-outlier", rows[np.abs(v) > 1000 * max(abs(a), 1)], "far outside the lake's distribution", ".value")
+            continue
         off = (v < a - w * (b - a)) | (v > b + w * (b - a))
         if a > 0:
             with np.errstate(invalid="ignore", divide="ignore"): l = np.log(v)
@@ -229,7 +231,7 @@ def judge_code(c: _Code) -> np.ndarray:
     skip = _systematic(c)
     _values(c, skip)
     res = _mixups(c, skip)
-    _outliers(c)
+    _outliers(c, skip)
     c.flagged |= skip
     return res
 

@@ -32,7 +32,7 @@ def rule(*kinds: str):
 
 def _absent(v) -> bool: return v is None or v == "" or v == [] or v == {}
 
-# %% ../../nbs/library/35_quality/35d_rules.ipynb #e1a0d5f2
+# %% ../../nbs/library/35_quality/35d_rules.ipynb #9e15bf76
 @rule("required", "usual", "coded")
 def present(check: Check, rows: Rows, world: World, out: Evidence) -> None:
     "The field has a value."
@@ -44,7 +44,9 @@ def any_of(check: Check, rows: Rows, world: World, out: Evidence) -> None:
     "One of several fields has a value."
     columns = [rows.column(p) for p in check.params["paths"]]
     hits = [i for i in range(len(rows)) if rows.rows[i] and all(_absent(c[i]) for c in columns)]
-    out.objects(check, rows, len(rows), hits, path=f"{rows.type}.{check.path}", detail="absent", group=rows.type)
+    codes = [code_of(r.get("code")) or "" for r in rows.rows]
+    for c in codes: out.groups.setdefault((check.name, c), [0, 0])[0] += 1
+    out.objects(check, rows, len(rows), hits, path=f"{rows.type}.{check.path}", detail="absent", group=[codes[i] for i in hits])
 
 @rule("implies")
 def implies(check: Check, rows: Rows, world: World, out: Evidence) -> None:
@@ -113,7 +115,7 @@ def base64_decodes(check: Check, rows: Rows, world: World, out: Evidence) -> Non
     column = rows.column(check.path)
     out.objects(check, rows, sum(type(v) is str for v in column), [i for i, v in enumerate(column) if type(v) is str and bad(v)], detail="empty or not base64")
 
-# %% ../../nbs/library/35_quality/35d_rules.ipynb #ac15128c
+# %% ../../nbs/library/35_quality/35d_rules.ipynb #30cf749f
 def _codings(rows: Rows) -> list[tuple]:
     return rows.cached("#codings", lambda: [(i, e, s if type(s := c.get("system")) is str else None, k, d if type(d := c.get("display")) is str else None)
                                             for i, r in enumerate(rows.rows) for e, c in codings(r) if type(k := c.get("code")) is str])
@@ -124,7 +126,7 @@ def code_format(check: Check, rows: Rows, world: World, out: Evidence) -> None:
     found = _codings(rows)
     bad = [(i, e, s, k, d, p) for i, e, s, k, d in found if (p := code_problem(s, k))]
     out.objects(check, rows, len(found), [b[0] for b in bad], path=[f"{rows.type}.{b[1]}.coding.code" for b in bad], detail=[b[5] for b in bad],
-                group=[f"{b[2]}|{b[3]}|{b[4]}" for b in bad])
+                group=[f"{b[2]}|{b[3]}|{b[4] or ''}" for b in bad])
 
 @rule("code_display")
 def gather_codes(check: Check, rows: Rows, world: World, out: Evidence) -> None:
@@ -174,7 +176,7 @@ def gather_measurements(check: Check, rows: Rows, world: World, out: Evidence) -
     out.add("measurements", labels=list(labels), rid=rows.rid[at], pid=rows.pid[at], visit=visit[at], code=np.array(code, dtype=np.int32),
             value=np.array(value), part=np.array(part, dtype=np.int16), time=low[at])
 
-# %% ../../nbs/library/35_quality/35d_rules.ipynb #e309135d
+# %% ../../nbs/library/35_quality/35d_rules.ipynb #14f68d31
 def _places(rows: Rows, world: World) -> tuple[np.ndarray, np.ndarray]:
     "Positions of each row's patient and visit in the world."
     def make():
@@ -195,7 +197,7 @@ def _temporal(check, rows, world, out, evaluated, hits, detail):
     p, v = _places(rows, world)
     far = _visit_distance(rows, world, check.path)
     hits = np.flatnonzero(hits)
-    out.objects(check, rows, int(np.sum(evaluated)), hits, detail=detail, patient=p[hits].tolist(), visit=v[hits].tolist(), coherent=[bool(x) for x in ((far[hits] >= 0) & (far[hits] <= DAY))])
+    out.objects(check, rows, int(np.sum(evaluated)), hits, detail=detail, when=rows.dates(check.path)[0][hits].tolist(), patient=p[hits].tolist(), visit=v[hits].tolist(), coherent=[bool(x) for x in ((far[hits] >= 0) & (far[hits] <= DAY))])
 
 # %% ../../nbs/library/35_quality/35d_rules.ipynb #43775328
 @rule("after_birth")
@@ -256,21 +258,21 @@ def within_visit(check: Check, rows: Rows, world: World, out: Evidence) -> None:
     _temporal(check, rows, world, out, far >= 0, far > check.params["days"] * DAY, "far from its encounter")
     out.add("visited", visit=v[far >= 0].astype(np.int32), out=far[far >= 0] > check.params["days"] * DAY)
 
-# %% ../../nbs/library/35_quality/35d_rules.ipynb #d934b311
+# %% ../../nbs/library/35_quality/35d_rules.ipynb #f55abeb4
 @rule("sex")
 def sex_fits(check: Check, rows: Rows, world: World, out: Evidence) -> None:
     "Codes of one sex stand with persons of that sex."
-    special = [(i, e, SEXES[s]) for i, e, sy, k, d in _codings(rows) if e in ("code", "type", "vaccineCode") and (s := sex_of(sy, k, d))]
+    special = [(i, e, SEXES[s], k) for i, e, sy, k, d in _codings(rows) if e in ("code", "type", "vaccineCode") and (s := sex_of(sy, k, d))]
     if not special: return
     p, v = _places(rows, world)
-    at = np.array([i for i, _, _ in special])
-    want = np.array([s for _, _, s in special], dtype=np.int8)
+    at = np.array([x[0] for x in special])
+    want = np.array([x[2] for x in special], dtype=np.int8)
     have = world.sex[p[at]] if len(world.patients) else np.zeros(len(at), dtype=np.int8)
     known = (p[at] >= 0) & (have > 0)
     wrong = known & (have != want)
     hits = at[wrong]
     out.objects(check, rows, int(known.sum()), hits, path=[f"{rows.type}.{special[k][1]}" for k in np.flatnonzero(wrong)], detail="code of the other sex", patient=p[hits].tolist(), visit=v[hits].tolist())
-    out.add("sexed", patient=p[at][known].astype(np.int32), wrong=wrong[known])
+    out.add("sexed", patient=p[at][known].astype(np.int32), wrong=wrong[known], code=hashed(x[3] for x in special)[known])
 
 @rule("age")
 def age_fits(check: Check, rows: Rows, world: World, out: Evidence) -> None:
@@ -286,7 +288,7 @@ def age_fits(check: Check, rows: Rows, world: World, out: Evidence) -> None:
     hits = at[wrong]
     out.objects(check, rows, int(known.sum()), hits, path=[f"{rows.type}.{special[k][1]}" for k in np.flatnonzero(wrong)], detail="does not fit the age", patient=p[hits].tolist())
 
-# %% ../../nbs/library/35_quality/35d_rules.ipynb #e72cd3d8
+# %% ../../nbs/library/35_quality/35d_rules.ipynb #4b01b86b
 _ACROSS = frozenset(("Patient", "RelatedPerson", "Provenance", "AuditEvent", "List", "Group", "Person", "Bundle", "MessageHeader", "Appointment"))
 
 def _targets(rows: Rows) -> tuple[list, list, int]:
@@ -308,6 +310,10 @@ def reference_resolves(check: Check, rows: Rows, world: World, out: Evidence) ->
     "Literal references find their targets."
     literal, hopeless, conditional = _targets(rows)
     at = positions(world.known, hashed(t for _, t in literal))
+    if len(world.rejected): # rows the ingest turned away are its finding, not that of those who refer to them
+        gone = (at < 0) & (positions(world.rejected, hashed(t for _, t in literal)) >= 0)
+        out.add("gone", n=np.array([gone.sum()]))
+        literal, at = [x for x, g in zip(literal, gone) if not g], at[~gone]
     for (_, t), found in zip(literal, at):
         g = out.groups.setdefault((check.name, f"{rows.type} to {t.split('/')[0]}"), [0, 0])
         g[0] += 1
