@@ -75,7 +75,7 @@ def function(name: str, least: int = 0, most: int | None = None):
         return f
     return keep
 
-# %% ../../nbs/library/10_fhir/11e_functions.ipynb #cb2e9318
+# %% ../../nbs/library/10_fhir/11e_functions.ipynb #ea01b160
 @function("empty")
 def fn_empty(state, items): return [not items]
 
@@ -155,15 +155,21 @@ def fn_union(state, items, other): return distinct(items + other)
 
 @function("combine", 1, 2)
 def fn_combine(state, items, other, preserve=None):
-    if len(items) + len(other) > MAX_ITEMS: fail("the collection grew too large")
+    state.spend(len(items) + len(other))
     return items + other
 
-# %% ../../nbs/library/10_fhir/11e_functions.ipynb #e087135f
+# %% ../../nbs/library/10_fhir/11e_functions.ipynb #8d5ac38c
 @function("children")
-def fn_children(state, items): return [c for i in items if type(i) is Node for c in children(i)]
+def fn_children(state, items):
+    out = [c for i in items if type(i) is Node for c in children(i)]
+    state.spend(len(out))
+    return out
 
 @function("descendants")
-def fn_descendants(state, items): return [d for i in items if type(i) is Node for d in descendants(i)]
+def fn_descendants(state, items):
+    out = [d for i in items if type(i) is Node for d in descendants(i)]
+    state.spend(len(out))
+    return out
 
 @function("extension", 1)
 def fn_extension(state, items, url):
@@ -349,7 +355,7 @@ for _name, _f in CONVERSIONS.items():
     FUNCTIONS[f"to{_name}"] = (_convert(_f, ask=False), 0, int(_name == "Quantity"))
     FUNCTIONS[f"convertsTo{_name}"] = (_convert(_f, ask=True), 0, int(_name == "Quantity"))
 
-# %% ../../nbs/library/10_fhir/11e_functions.ipynb #709cddcf
+# %% ../../nbs/library/10_fhir/11e_functions.ipynb #5c45488b
 def _texts(f, least=0, most=None):
     "A function of one text and text arguments: any of them empty gives nothing."
     def g(state, items, *args):
@@ -357,7 +363,7 @@ def _texts(f, least=0, most=None):
         rest = [text(a) for a in args]
         if s is None or any(r is None for r in rest): return []
         out = f(s, *rest)
-        if isinstance(out, str) and len(out) > MAX_TEXT: fail("the text grew too long")
+        state.spend((len(out) if isinstance(out, list) else len(out) // 64 if isinstance(out, str) else 0) + 1)
         return out if isinstance(out, list) else boxed(out)
     return g, least, least if most is None else most
 
@@ -402,7 +408,7 @@ def fn_join(state, items, by=None):
     parts = [text([i]) for i in items]
     parts = [p for p in parts if p is not None]
     by = text(by) if by else ""
-    if sum(map(len, parts)) + len(by or "") * len(parts) > MAX_TEXT: fail("the text grew too long")
+    state.spend((sum(map(len, parts)) + len(by or "") * len(parts)) // 64)
     return [(by or "").join(parts)]
 
 # %% ../../nbs/library/10_fhir/11e_functions.ipynb #84942480

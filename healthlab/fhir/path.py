@@ -21,7 +21,7 @@ from .operations import (Node, arithmetic, child, compare_items, distinct, equal
                                        resource_node, type_specifier, value, wrap)
 from .temporal import Temporal
 
-# %% ../../nbs/library/10_fhir/11f_path.ipynb #a85e6f43
+# %% ../../nbs/library/10_fhir/11f_path.ipynb #7429db59
 URLS = {"ucum": "http://unitsofmeasure.org", "sct": "http://snomed.info/sct", "loinc": "http://loinc.org"}
 
 class State:
@@ -39,9 +39,9 @@ class State:
         return self._now
 
     def spend(self, n: int):
-        "Count the items visited; an evaluation that visits too many is stopped."
+        "Count the items visited (and the text made, 64 characters an item); an evaluation that needs too much is stopped."
         self.budget -= n
-        if self.budget < 0: fail("the expression visits too many items")
+        if self.budget < 0: fail("the expression needs too much time or memory")
 
     def resolve(self, reference: str):
         "The resource a reference points to: contained, in the same bundle, or by the caller's resolver."
@@ -192,7 +192,7 @@ def _items(v) -> list:
     if isinstance(v, dict): return [resource_node(v)]
     return [Decimal(repr(v))] if isinstance(v, float) else [v]
 
-# %% ../../nbs/library/10_fhir/11f_path.ipynb #629dd5d8
+# %% ../../nbs/library/10_fhir/11f_path.ipynb #c5ebf122
 def negated(f, sign: str):
     def g(state, focus):
         items = f(state, focus)
@@ -212,14 +212,14 @@ def arithmetic_operator(op, left, right):
         p = _pair(left(state, focus), right(state, focus))
         if p is None: return []
         r = arithmetic(op, *p)
-        if isinstance(r, str) and len(r) > F.MAX_TEXT: fail("the text grew too long")
+        if isinstance(r, str): state.spend(len(r) // 64)
         return [] if r is None else [r]
     return f
 
 def concatenation(op, left, right):
     def f(state, focus):
         r = (F.text(left(state, focus)) or "") + (F.text(right(state, focus)) or "")
-        if len(r) > F.MAX_TEXT: fail("the text grew too long")
+        state.spend(len(r) // 64)
         return [r]
     return f
 
@@ -444,13 +444,14 @@ SPECIAL = {"where": (build_where, 1, 1), "select": (build_select, 1, 1), "exists
            "sort": (build_sort, 0, 20), "trace": (build_trace, 1, 2), "defineVariable": (build_define, 1, 2), "coalesce": (build_coalesce, 1, 50),
            "is": (build_is, 1, 1), "as": (build_as, 1, 1), "ofType": (build_of_type, 1, 1), "getReferenceKey": (build_reference_key, 0, 1)}
 
-# %% ../../nbs/library/10_fhir/11f_path.ipynb #cc0e2ec4
+# %% ../../nbs/library/10_fhir/11f_path.ipynb #fa076036
 class Expression:
     "A compiled FHIRPath expression. Call it with a resource; `holds` asks a yes/no question, as invariants do."
     __slots__ = ("_run", "text", "tree")
     def __init__(self, text: str):
         self.text, self.tree = text, parse_expression(text)
-        self._run = Compiler(text)(self.tree)
+        try: self._run = Compiler(text)(self.tree)
+        except RecursionError: raise FHIRPathError("the expression is nested too deeply", None, text, "fhirpath-syntax") from None
 
     def items(self,
               resource: dict,         # the resource: %resource
@@ -487,7 +488,7 @@ def compile(expression: str,  # a FHIRPath expression
     "The compiled expression, from the cache when it was compiled before; raises `FHIRPathError` with the position."
     return Expression(expression)
 
-# %% ../../nbs/library/10_fhir/11f_path.ipynb #c6cd14e3
+# %% ../../nbs/library/10_fhir/11f_path.ipynb #2b425779
 KEEPS = {"where", "first", "last", "tail", "skip", "take", "single", "distinct", "exclude", "intersect", "trace", "sort", "defineVariable", "repeat", "checkModifiers"}
 BOOLEAN = {"exists", "all", "empty", "not", "allTrue", "anyTrue", "allFalse", "anyFalse", "isDistinct", "subsetOf", "supersetOf", "hasValue", "is",
            "startsWith", "endsWith", "contains", "matches", "matchesFull", "conformsTo", "memberOf", "htmlChecks", "comparable"}
@@ -508,6 +509,7 @@ class Checker:
         if e.op == "literal": return frozenset({"System." + type_of_literal(e.value)})
         if e.op == "group": return self.types(e.args[0], focus)
         if e.op == "this": return focus if e.value == "this" else None
+        if e.op == "constant": return frozenset({"System.Integer"}) if e.value == "rowIndex" else frozenset({"System.String"}) if e.value in URLS else None
         if e.op == "name":
             if focus and any(e.value == k or (k and e.value in _ancestors(k)) for k in focus): return focus
             if focus and e.value[0].isupper() and e.value in r4()["types"] and not any(k in ("Resource", "DomainResource") for k in focus): self.wrong(e, f"the path starts at {e.value}, the data is {_named(focus)}")
