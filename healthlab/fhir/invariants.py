@@ -148,7 +148,7 @@ DATA_TYPES = {
     "tim-9": lambda o, s: not has(o, "offset") or (has(o, "when") and not (len(w := listed(o, "when")) == 1 and w[0] in ("C", "CM", "CD", "CV"))),
 }
 
-# %% ../../nbs/library/10_fhir/11v_invariants.ipynb #e131cbce
+# %% ../../nbs/library/10_fhir/11v_invariants.ipynb #7c4c0f10
 def fragments(value, found: set):
     "Every text that starts with `#` anywhere in a JSON value."
     todo = [value]
@@ -160,6 +160,7 @@ def fragments(value, found: set):
 
 def all_contained_used(o: dict, s: Scope) -> bool:
     "dom-3: contained resources are referred to from elsewhere in the resource, or refer to it."
+    if "contained" not in o: return True
     used: set = set()
     fragments(o, used)
     for c in listed(o, "contained"):

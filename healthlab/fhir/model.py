@@ -148,15 +148,15 @@ def scalar_value(value, name: str):
     if name == "base64Binary": return msgspec.json.decode(msgspec.json.encode(re.sub(r"\s", "", value)), type=bytes)
     return value
 
-# %% ../../nbs/library/10_fhir/12_model.ipynb #68d29a2c
+# %% ../../nbs/library/10_fhir/12_model.ipynb #5265d5f9
 def parse(data: bytes | str,         # one resource
           *,
           invariants: bool = False,  # also refuse resources that break an invariant or a bundle rule
           ) -> types.FhirType:       # healthlab.fhir.r4.Patient, …
     "A typed resource; raises `ResourceError` whose `.issues` hold every problem."
-    raw, issues = as_bytes(data)
-    made = None
-    if raw is not None:
+    raw, issues, made = data, [], None
+    if type(data) is not bytes: raw, issues = as_bytes(data)
+    if not issues:
         try: made = typed(raw)
         except Exception:   # whatever the reason, the slow path says it properly
             value, issues = load(raw)

@@ -2,11 +2,11 @@
 
 # %% auto #0
 __all__ = ['MAX_ISSUES', 'MAX_DEPTH', 'MAX_TEXT', 'EXPECTED', 'SURROGATE', 'REST', 'SCHEME', 'KEY', 'TITLES', 'HEAD', 'HOLLOW',
-           'ESCAPED', 'HEAD_DECODER', 'PLACEHOLDER', 'Walk', 'by_json_name', 'location', 'number_problem',
-           'text_problem', 'check_primitive', 'check_reference', 'check_coded', 'check_items', 'check_item',
-           'unknown_element', 'check_object', 'missing', 'releases_of', 'release_hint', 'check_resource', 'explain',
-           'explain_value', 'Head', 'type_of', 'Declined', 'typed', 'typed_parameters', 'frame', 'typed_bundle',
-           'structural']
+           'ESCAPED', 'HEAD_DECODER', 'DECODERS', 'ENCODE', 'START', 'PLACEHOLDER', 'Walk', 'by_json_name', 'location',
+           'number_problem', 'text_problem', 'check_primitive', 'check_reference', 'check_coded', 'check_items',
+           'check_item', 'unknown_element', 'check_object', 'missing', 'releases_of', 'release_hint', 'check_resource',
+           'explain', 'explain_value', 'Head', 'type_of', 'Declined', 'Decoders', 'typed', 'typed_parameters', 'frame',
+           'typed_bundle', 'structural']
 
 # %% ../../nbs/library/10_fhir/10d_structure.ipynb #e2ff6757
 import base64
@@ -252,9 +252,9 @@ def explain_value(value,      # a decoded resource
     if title: walk.issues.insert(0, Issue("error", "not-supported", path or next(iter(walk.unknown)), f"This looks like {title}: {example} is an element there, not in FHIR R4 (4.0.1). Convert it, or ask the sender for R4"))
     return walk.issues
 
-# %% ../../nbs/library/10_fhir/10d_structure.ipynb #c13c4fff
+# %% ../../nbs/library/10_fhir/10d_structure.ipynb #80c25889
 HEAD = re.compile(rb'\s*\{\s*"resourceType"\s*:\s*"([A-Za-z]+)"')
-HOLLOW = re.compile(rb'\{\s*(?:\}|"id"\s*:\s*"[^"]*"\s*\})')
+HOLLOW = re.compile(rb'\{(?:\}|"id":"[^"]*"\})')   # in compact JSON
 
 ESCAPED = re.compile(rb"\\u00(?:[01][0-9a-fA-F]|22)")   # a control character or a quotation mark
 
@@ -273,21 +273,35 @@ def type_of(data: bytes,  # a resource
 class Declined(Exception):
     "The fast path cannot vouch for this document."
 
-# %% ../../nbs/library/10_fhir/10d_structure.ipynb #f3008d52
+# %% ../../nbs/library/10_fhir/10d_structure.ipynb #e5547386
+class Decoders(dict):
+    "Resource type → (decode, is a Bundle, is Parameters, may contain others); made when first asked for."
+    def __missing__(self, name: bytes):
+        kind = name.decode()
+        made = r4.decoder(kind)
+        holds = any(e.name == "contained" for e in type_row(kind).elements)
+        self[name] = found = (made.decode, kind == "Bundle", kind == "Parameters", holds)
+        return found
+
+DECODERS, ENCODE = Decoders(), ENCODER.encode
+START = b'{"resourceType":"'
+
 def typed(data: bytes,  # one resource, UTF-8
           depth: int = 0,
           ) -> types.FhirType:
     "The typed resource if the fast path can vouch for its structure; raises (anything) otherwise."
-    name = type_of(data)
-    made = r4.decoder(name).decode(data)
-    if name == "Bundle": return typed_bundle(made, data, depth)
-    if HOLLOW.search(data) or (b"\\u" in data and ESCAPED.search(data)): raise Declined
-    if ENCODER.encode(made).count(b'"') != data.count(b'"'): raise Declined
-    if getattr(made, "contained", None):
+    name = data[17:data.find(b'"', 17)] if data.startswith(START) else type_of(data).encode()
+    decode, is_bundle, is_parameters, holds = DECODERS[name]
+    made = decode(data)
+    if is_bundle: return typed_bundle(made, data, depth)
+    text = ENCODE(made)   # compact: an empty object can only read {}
+    if text.count(b'"') != data.count(b'"') or HOLLOW.search(text): raise Declined
+    if b"\\" in data and ESCAPED.search(data): raise Declined
+    if holds and made.contained is not None:
         if depth > 1: raise Declined
         for raw in made.contained:
             if typed(bytes(raw), depth + 2).id is None: raise Declined
-    if name == "Parameters": typed_parameters(made.parameter or (), depth)
+    if is_parameters: typed_parameters(made.parameter or (), depth)
     return made
 
 def typed_parameters(rows, depth: int):
@@ -298,7 +312,7 @@ def typed_parameters(rows, depth: int):
             typed(bytes(p.resource), depth + 1)
         if p.part: typed_parameters(p.part, depth)
 
-# %% ../../nbs/library/10_fhir/10d_structure.ipynb #9ddad5af
+# %% ../../nbs/library/10_fhir/10d_structure.ipynb #c89a9bc1
 PLACEHOLDER = Raw(b"0")   # stands where a resource was, so that its entry is not empty
 
 def frame(bundle,  # a decoded Bundle
@@ -315,7 +329,7 @@ def typed_bundle(made, data: bytes, depth: int):
     if depth > 4: raise Declined
     around, inside = frame(made)
     whole = around.count(b'"') + sum(r.count(b'"') for r in inside)
-    if whole != data.count(b'"') or HOLLOW.search(around) or (b"\\u" in data and ESCAPED.search(around)): raise Declined
+    if whole != data.count(b'"') or HOLLOW.search(around) or (b"\\" in data and ESCAPED.search(around)): raise Declined
     for raw in inside:
         if raw: typed(raw, depth + 1)
     return made
