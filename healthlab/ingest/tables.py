@@ -2,10 +2,10 @@
 
 # %% auto #0
 __all__ = ['CODE_FORMS', 'KIND_SYSTEM', 'FORMS', 'NUMBER', 'UCUM', 'GENDERS', 'EXT', 'CLASSES', 'FLAGS', 'OBSERVED', 'SEVERITIES',
-           'CATEGORIES', 'BUILDERS', 'BadRow', 'Plan', 'known', 'plain', 'detect_plan', 'declared_plan', 'plan_for',
-           'Wrong', 'system_of', 'concept', 'moment', 'quantity', 'fhir_id', 'row_id', 'patient', 'clean', 'encounter',
-           'condition', 'observation', 'medication', 'procedure', 'allergy', 'immunization', 'note', 'row_resource',
-           'rows', 'convert', 'checked_row']
+           'CATEGORIES', 'BUILDERS', 'BadRow', 'Plan', 'known', 'plain', 'export_of', 'detect_plan', 'declared_plan',
+           'plan_for', 'Wrong', 'system_of', 'concept', 'moment', 'quantity', 'fhir_id', 'row_id', 'patient', 'clean',
+           'encounter', 'condition', 'observation', 'medication', 'procedure', 'allergy', 'immunization', 'note',
+           'row_resource', 'rows', 'convert', 'checked_row']
 
 # %% ../../nbs/library/30_ingest/31_tables.ipynb #4ca96bcd
 import csv, io, json, re
@@ -46,13 +46,20 @@ def plain(name: str) -> str:
     "A column name as it is compared: lower case, letters and digits only."
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
-# %% ../../nbs/library/30_ingest/31_tables.ipynb #5e13a894
+# %% ../../nbs/library/30_ingest/31_tables.ipynb #426ba267
+def export_of(
+    header: list[str], # the column names
+) -> dict | None:
+    "The known export's table with exactly these columns."
+    return next((e for e in known()["exports"] if e["columns"] == " ".join(map(plain, header))), None)
+
 def detect_plan(
     header: list[str], # the column names
 ) -> Plan | None:
     "The kind that explains the header best; None when none does."
-    names, best = {plain(h): i for i, h in enumerate(header)}, None
+    names, best, export = {plain(h): i for i, h in enumerate(header)}, None, export_of(header)
     for kind, spec in known()["kinds"].items():
+        if export and kind != export["kind"]: continue
         fields = {**({} if kind == "patients" else known()["shared"]), **spec["fields"]}
         columns = {f: next(names[s] for s in synonyms if s in names) for f, synonyms in fields.items() if any(s in names for s in synonyms)}
         if any(f not in columns for f in spec["required"]) or not any(f in columns for f in spec["any"]): continue
@@ -61,7 +68,7 @@ def detect_plan(
         if best is None or score > best[0]: best = (score, Plan(kind, columns, {}))
     return best[1] if best else None
 
-# %% ../../nbs/library/30_ingest/31_tables.ipynb #9037ed20
+# %% ../../nbs/library/30_ingest/31_tables.ipynb #6f98a4d6
 def declared_plan(
     sidecar: Path,     # a mapping file beside the CSV
     header: list[str], # the column names
@@ -88,7 +95,9 @@ def plan_for(
     "How to read the table, or why it cannot be read."
     sidecar = Path(f"{path}.mapping.json") if path else None
     if sidecar and sidecar.exists(): return declared_plan(sidecar, header)
-    return detect_plan(header) or BadRow("csv-unmapped", f"no kind of table is known by its columns. Declare one beside it in {'<name>.csv.mapping.json'} (see healthlab.ingest.tables), or leave it out", b"")
+    export = export_of(header)
+    what = f"{export['table']} is not mapped" if export and not export["kind"] else "no kind of table is known by its columns"
+    return detect_plan(header) or BadRow("csv-unmapped", f"{what}. Declare one beside it in {'<name>.csv.mapping.json'} (see healthlab.ingest.tables), or leave it out", b"")
 
 # %% ../../nbs/library/30_ingest/31_tables.ipynb #892e43eb
 class Wrong(ValueError):
