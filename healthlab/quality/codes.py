@@ -30,7 +30,7 @@ def verhoeff(digits: str) -> bool:
     for i, d in enumerate(reversed(digits)): c = int(_MULTIPLY[c][int(_PERMUTE[i % 8][int(d)])])
     return c == 0
 
-# %% ../../nbs/library/35_quality/35a_codes.ipynb #82cc08d9
+# %% ../../nbs/library/35_quality/35a_codes.ipynb #d13d0b43
 _SHAPE = re.compile(r"[A-TV-Z]\d[0-9A-Z](\.?[0-9A-Z]{1,4})?")
 
 @lru_cache(maxsize=1)
@@ -39,14 +39,15 @@ def _icd10cm():
     return simple_icd_10_cm
 
 def icd10cm(code: str) -> bool:
-    "Whether this is, or can have been, an ICD-10-CM code: its shape fits and its three-character heading exists."
+    "Whether this is, or can have been, an ICD-10-CM code: it is listed, or a subdivision of a listed code that has subdivisions."
     if not _SHAPE.fullmatch(code): return False
-    listed = _icd10cm()
-    return bool(listed.is_valid_item(code) or listed.is_valid_item(code[:3]))
+    listed, parent = _icd10cm(), code[:-1].rstrip(".")
+    return bool(listed.is_valid_item(code) or (len(parent) >= 3 and listed.is_valid_item(parent) and not listed.is_leaf(parent)))
 
-# %% ../../nbs/library/35_quality/35a_codes.ipynb #fec09c7c
+# %% ../../nbs/library/35_quality/35a_codes.ipynb #53cc849f
 def _loinc(c):
-    m = re.fullmatch(r"(?:L[APRSG])?(\d{1,8})-(\d)", c)
+    if re.fullmatch(r"(?:LA|LP|LG|LL)\d{1,8}-\d", c): return None # answers, parts, groups: another check digit
+    m = re.fullmatch(r"(\d{1,8})-(\d)", c)
     if not m: return "not of LOINC's form (digits, dash, check digit)"
     return None if luhn(m[1] + m[2]) else "LOINC check digit is wrong"
 

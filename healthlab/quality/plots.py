@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['completeness_heatmap', 'findings_by_check', 'findings_by_category', 'trend']
 
-# %% ../../nbs/library/35_quality/35k_plots.ipynb #1de9ec96
+# %% ../../nbs/library/35_quality/35k_plots.ipynb #1f8669b0
 import pyarrow as pa, pyarrow.compute as pc
 
 from .report import QualityReport
@@ -11,9 +11,16 @@ from .report import QualityReport
 _COLOURS = {"error": "#b2182b", "warning": "#ef8a62", "information": "#92c5de", "passed": "#1b7837", "failed": "#b2182b"}
 
 def _figure(width: float, height: float):
+    from io import BytesIO
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    f = Figure(figsize=(width, height), layout="constrained")
+    class Picture(Figure):
+        "A figure that shows itself in a notebook without pyplot."
+        def _repr_png_(self):
+            out = BytesIO()
+            self.savefig(out, format="png", dpi=96)
+            return out.getvalue()
+    f = Picture(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(f)
     return f, f.subplots()
 

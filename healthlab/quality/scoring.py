@@ -150,7 +150,7 @@ def _dead_early(r, rng, lake):
     r["deceasedDateTime"] = f"{int(r['birthDate'][:4]) - 10}-03-03T00:00:00Z"; r.pop("deceasedBoolean", None)
     return "Patient.deceasedDateTime"
 
-# %% ../../nbs/library/35_quality/35i_scoring.ipynb #2fb076b6
+# %% ../../nbs/library/35_quality/35i_scoring.ipynb #3188f434
 @injector("negative-value", "Observation")
 def _negative(r, rng, lake):
     q = _quantity(r)
@@ -192,6 +192,24 @@ def _mixed(r, rng, lake):
     q["value"] = round(q["value"] * 1.8 + 32, 4) if f is None else round(q["value"] * f, 6)
     return "Observation.valueQuantity.value"
 
+_LABELS = {"29463-7": "[lb_av]", "8302-2": "[in_i]", "2339-0": "mmol/L", "2345-7": "mmol/L", "38483-4": "umol/L", "2160-0": "umol/L", "2093-3": "mmol/L", "2571-8": "mmol/L", "18262-6": "mmol/L",
+           "2085-9": "mmol/L", "718-7": "g/L", "8310-5": "[degF]", "8331-1": "[degF]", "49765-1": "mmol/L"}
+
+@injector("unit-relabelled", "Observation")
+def _relabelled(r, rng, lake):
+    code = next((c.get("code") for c in (r.get("code") or {}).get("coding") or () if c.get("code") in _LABELS), None)
+    q = _quantity(r, code) if code else None
+    if q is None or q.get("code") == _LABELS[code]: return None
+    q["unit"] = q["code"] = _LABELS[code]
+    return "Observation.valueQuantity.code"
+
+@injector("decimal-slip", "Observation")
+def _slip(r, rng, lake):
+    q = next((q for c in ("29463-7", "8302-2", "39156-5", "2947-0", "2951-2", "6298-4", "2823-3", "718-7", "4548-4", "8867-4") if (q := _quantity(r, c))), None)
+    if q is None: return None
+    q["value"] = round(q["value"] * rng.choice((10, 100, 0.1)), 4)
+    return "Observation.valueQuantity.value"
+
 @injector("unit-foreign", "Observation")
 def _foreign(r, rng, lake):
     q = _quantity(r)
@@ -214,7 +232,7 @@ def _as_text(r, rng, lake):
     r["valueString"] = str(r.pop("valueQuantity")["value"])
     return "Observation.valueString"
 
-# %% ../../nbs/library/35_quality/35i_scoring.ipynb #a4ee5271
+# %% ../../nbs/library/35_quality/35i_scoring.ipynb #32e7ecf5
 @injector("dangling-encounter", "Observation", "Condition", "Procedure", "MedicationRequest", "DiagnosticReport", "Immunization")
 def _dangling(r, rng, lake):
     if not isinstance(r.get("encounter"), dict): return None
@@ -316,8 +334,10 @@ def _type(r, rng, lake):
     return "Observation.valueQuantity.value"
 
 STRUCTURAL = ("wrong-type",)
+_WHOLE_LIFE = ("birth-in-future", "born-too-early", "death-before-birth", "wrong-gender") # these would make the next ones true
+_AGAINST_LIFE = ("after-death", "before-birth", "pregnant-man", "prostate-of-woman", "wrong-patient")
 
-# %% ../../nbs/library/35_quality/35i_scoring.ipynb #85fd3f3b
+# %% ../../nbs/library/35_quality/35i_scoring.ipynb #a2cc99bf
 def _facts(resources: list[dict]) -> dict:
     patient = lambda r: r["id"] if r["resourceType"] == "Patient" else ((r.get("subject") or r.get("patient") or {}).get("reference") or "").removeprefix("Patient/")
     people = [r for r in resources if r["resourceType"] == "Patient"]
@@ -338,11 +358,11 @@ def inject(resources: Iterable[dict], # clean resources
     "A copy of the resources with labelled defects, at most one a resource."
     rng, out = random.Random(seed), [copy.deepcopy(r) for r in resources]
     lake, labels = _facts(out), []
-    names = sorted(kinds if kinds is not None else [*INJECTORS, "duplicate"])
+    names = sorted(kinds if kinds is not None else [*INJECTORS, "duplicate"], key=lambda k: (k in _WHOLE_LIFE, k))
     by_type: dict[str, list[dict]] = {}
     for r in out: by_type.setdefault(r["resourceType"], []).append(r)
     for rows in by_type.values(): rng.shuffle(rows)
-    taken, copies = set(), []
+    taken, personal, copies = set(), set(), []
     share = max(1, round(rate * len(out) / max(len(names), 1)))
     for kind in names:
         types, change = INJECTORS.get(kind, (_CLINICAL, None))
@@ -358,8 +378,10 @@ def inject(resources: Iterable[dict], # clean resources
                 copies.append(twin)
                 labels.append(Label(kind, "quality", r["resourceType"], twin["id"], r["resourceType"]))
             else:
+                if kind in _WHOLE_LIFE and r["id"] in personal: continue
                 path = change(r, rng, lake)
                 if not path: continue
+                if kind in _AGAINST_LIFE: personal.add(lake["patient"](r))
                 labels.append(Label(kind, "ingest" if kind in STRUCTURAL else "quality", r["resourceType"], r["id"], path))
             taken.add(id(r))
             done += 1
