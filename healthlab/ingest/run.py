@@ -4,7 +4,7 @@
 __all__ = ['GROUP', 'LARGE', 'GZIP_RATIO', 'PROVIDERS', 'RESOURCE_COLUMNS', 'IngestReport', 'walk', 'plan', 'stream', 'Referred',
            'Committer', 'ingest', 'rejects']
 
-# %% ../../nbs/library/30_ingest/34_ingest.ipynb #9fe7df1f
+# %% ../../nbs/library/30_ingest/34_ingest.ipynb #8ef77c99
 import os, sys, time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,6 +14,7 @@ from pathlib import Path
 from ..core import audit
 from ..core.engine import map_items
 from ..core.errors import InputError
+from ..core.keys import keys
 from ..core.settings import settings
 from ..fhir import bundle as fb
 from ..fhir.v2message import iter_messages
@@ -270,7 +271,7 @@ class Committer:
             self.lake.write("identified", "reject", t, run_id=self.report.run_id)
         return sealed
 
-# %% ../../nbs/library/30_ingest/34_ingest.ipynb #9607ea80
+# %% ../../nbs/library/30_ingest/34_ingest.ipynb #b39df3a0
 def ingest(
     source, # a folder of exports, or one file
     lake,   # a Lake
@@ -285,6 +286,7 @@ def ingest(
     source, start = Path(source), time.monotonic()
     if not source.exists(): raise InputError("the source does not exist", str(source), "Name a folder or file of exports", code="source-missing")
     report = IngestReport(run_id=run_id or audit.new_run_id())
+    keys() # a missing or wrong key is said before anything is touched; a new lake gets its key here
     with lake.lock("ingest"):
         index = Index(lake)
         audit.record("ingest.start", zone="identified", run_id=report.run_id)
