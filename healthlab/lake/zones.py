@@ -62,7 +62,7 @@ def scanned(table: TableFolder, log):
     held = table.current(log)
     return Scanned(list(held.get_fragments()), held.schema, held.format, held.filesystem)
 
-# %% ../../nbs/library/20_lake/22_zones.ipynb #a5383a89
+# %% ../../nbs/library/20_lake/22_zones.ipynb #e469220c
 def sql_connection(tables: dict):
     "A DuckDB connection that sees these datasets by name and nothing else."
     import duckdb
@@ -74,9 +74,20 @@ def sql_connection(tables: dict):
     return con
 
 def sql_names(query: str) -> set[str]:
-    "The tables a query names."
-    import duckdb
-    with sql_errors(): return set(duckdb.connect(":memory:").get_table_names(query))
+    "The tables a query names, in lower case; `InputError` unless it is one query."
+    import duckdb, json
+    with sql_errors(), duckdb.connect(":memory:") as con: parsed = json.loads(con.execute("SELECT json_serialize_sql(?::varchar)", [query]).fetchone()[0])
+    if parsed["error"] and parsed["error_type"] != "not implemented":
+        raise InputError(f"the query is wrong: {parsed['error_message'][:300]}", "", "See DuckDB's SQL reference", "bad-query")
+    if len(parsed.get("statements", [0])) != 1: raise InputError("one query at a time", "", "Write one SELECT", "bad-query")
+    if parsed["error"]: return {w.lower() for w in re.findall(r"\w+", query)} # PIVOT and the like: whatever might be a table's name
+
+    def named(node):
+        if isinstance(node, list): return set().union(*map(named, node)) if node else set()
+        if not isinstance(node, dict): return set()
+        own = {node["table_name"].lower()} if node.get("type") in ("BASE_TABLE", "SHOW_REF") and node.get("table_name") else set()
+        return own.union(*map(named, node.values()))
+    return named(parsed["statements"])
 
 @contextmanager
 def sql_errors():
@@ -265,22 +276,19 @@ def _sql_filtered(t, log, columns, where):
         for batch in stream(t, t.current(log), needed): yield from matching(batch)
     return pa.RecordBatchReader.from_batches(schema, rows())
 
-# %% ../../nbs/library/20_lake/22_zones.ipynb #3f912799
+# %% ../../nbs/library/20_lake/22_zones.ipynb #3f7ccac6
 def run_sql(lake: Lake, query: str, zone: str):
     "The result of a query over the tables it names; each identified one is audited."
-    import duckdb
     require(zone, "read")
     there = {n.lower(): n for n in tables_of(lake, zone)}
     used = {}
-    for n in sorted(sql_names(query)):
-        if n.lower() not in there: continue # a CTE, or a table that is not there: DuckDB says which
-        t = lake._table(zone, there[n.lower()])
+    for n in sorted(sql_names(query) & set(there)): # a name that is not there is a CTE, or DuckDB says what is missing
+        t = lake._table(zone, there[n])
         used[t.name] = scanned(t, log := lake._log(t))
         _audited(zone, t.name, log.version(), None, query)
     with damaged(f"zone {zone}"), sql_errors():
         con = sql_connection(used)
-        try: found = con.sql(query)
-        except duckdb.InvalidInputException: found = None # several statements
+        found = con.sql(query)
         if found is None: raise InputError("only queries that return rows", "", "Write SELECT …", "bad-query")
         try: return found.to_arrow_table()
         finally: con.close()
