@@ -269,7 +269,7 @@ def from_bundle(
     lines = ["MSH|^~\\&" + str(msh)[4:], *map(str, _adt(p, b, trigger, when) if kind == "ADT" else _oru(p, b))]
     return "\r".join(lines) + "\r"
 
-# %% ../../nbs/library/10_fhir/15f_v2back.ipynb #afa3f214
+# %% ../../nbs/library/10_fhir/15f_v2back.ipynb #2e92312e
 def _visit(p: dict, b: Reader) -> list[Line]:
     return [pv1(e, b) for e in b.all("Encounter")[:1]]
 
@@ -295,6 +295,8 @@ def _adt(p: dict, b: Reader, trigger: str, when: str) -> list[Line]:
         s[5], s[6] = "~".join(esc(m.get("text") or (m.get("coding") or [{}])[0].get("display")) for m in reaction.get("manifestation", [])), dtm(a.get("onsetDateTime"))
         out.append(s)
     for n, c in enumerate(b.all("Condition"), 1):
-        s = Line("DG1"); s[1], s[3], s[5], s[6], s[19], s[20] = str(n), cwe(c.get("code")), dtm(c.get("onsetDateTime")), "F", dtm(c.get("recordedDate")), ei((c.get("identifier") or [None])[0])
+        use = next((d for e in b.all("Encounter")[:1] for d in e.get("diagnosis", []) if b.at(d.get("condition")) is c), {})
+        s = Line("DG1"); s[1], s[3], s[5], s[19], s[20] = str(n), cwe(c.get("code")), dtm(c.get("onsetDateTime")), dtm(c.get("recordedDate")), ei((c.get("identifier") or [None])[0])
+        s[6], s[15] = cwe(use.get("use"), "DiagnosisType").split("^")[0] or "W", str(use.get("rank", "")) # W: working diagnosis, where nothing else is said
         out.append(s)
     return out

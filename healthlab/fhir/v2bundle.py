@@ -316,7 +316,7 @@ def observed(kind: str, c: list[str], x: Conversion, u: dict) -> tuple[str, obje
     text = " ".join(t for t in (x.text(r) for r in c) if t)
     return ("valueString", text) if text else None
 
-# %% ../../nbs/library/10_fhir/15d_v2bundle.ipynb #c149e8c8
+# %% ../../nbs/library/10_fhir/15d_v2bundle.ipynb #656a6617
 NARRATIVE = {"TX", "FT", "ST"}
 
 def on_obx(s: Segment, x: Conversion) -> None:
@@ -347,7 +347,9 @@ def on_obx(s: Segment, x: Conversion) -> None:
 def put_value(o: dict, s: Segment, kind: str, x: Conversion) -> None:
     "value[x], or components where OBX-5 repeats; dataAbsentReason where there is none to be had."
     u = unit(s.raw(6).split(x.d.repetition)[0].split(x.component), x) if s.raw(6) else {}
-    if kind in NARRATIVE: values = [v for v in [observed("ST", [x.component.join(s.raw(5).split(x.d.repetition))], x, u)] if v] if s.raw(5) else []
+    if kind in NARRATIVE: # repetitions are lines, and a caret is only a caret
+        said = "\n".join(x.text(r) or "" for r in s.raw(5).split(x.d.repetition)).strip("\n")
+        values = [("valueString", said)] if said.strip() else []
     else: values = [v for r in s.repetitions(5) if (v := observed(kind, r.split(x.component), x, u))]
     if len(values) == 1: o[values[0][0]] = values[0][1]
     elif values: o["component"] = [{"code": o["code"], k: v} for k, v in values]

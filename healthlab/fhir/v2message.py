@@ -188,7 +188,7 @@ def _decode(data: bytes) -> tuple[str, str, list[tuple[str, str]]]:
             if c == codec: notes.append(("MSH-18", "the bytes are not in the character set named here"))
     return data.decode("cp1252", "replace"), "cp1252", notes
 
-# %% ../../nbs/library/10_fhir/15_v2message.ipynb #c7e18f6c
+# %% ../../nbs/library/10_fhir/15_v2message.ipynb #25e81dbe
 _SEGMENT = re.compile(r"[A-Z][A-Z0-9]{2}")
 _LINES = re.compile(r"\r\n|\r|\n")
 
@@ -213,7 +213,9 @@ def parse(
             segments.append(Segment(name, fields, number, d))
             if len(segments) > MAX_SEGMENTS: raise Hl7Error("207", f"line {number}", "more segments than a message can hold")
         else:
-            segments[-1].fields[-1] += "\n" + line
+            first, *more = line.split(sep)
+            segments[-1].fields[-1] += "\n" + first
+            segments[-1].fields += more
             notes.append((f"line {number}", "not a segment: read as the continuation of the line before"))
     return Message(segments, d, notes)
 

@@ -51,7 +51,7 @@ def _rejected(rejects, run_id: str):
     schema = pa.schema([(n, pa.binary() if n == "raw" else pa.string()) for n in ("run_id", "file", "position", "code", "reason", "format", "raw")])
     return pa.Table.from_pylist([dict(r._asdict(), run_id=run_id) for r in rejects], schema=schema)
 
-# %% ../../nbs/library/30_ingest/36_mllp.ipynb #17f3c1a0
+# %% ../../nbs/library/30_ingest/36_mllp.ipynb #883d3bdf
 START, END = b"\x0b", b"\x1c\r"
 
 class FrameError(Exception):
@@ -59,38 +59,38 @@ class FrameError(Exception):
 
 async def read_frame(
     reader: asyncio.StreamReader,
+    held: bytearray,     # bytes read and not yet used; kept between calls
     max_bytes: int,      # longest message
     idle: float,         # seconds to wait for a frame to begin
     patience: float,     # seconds a frame that has begun may take
 ) -> bytes | None:       # the message; None when the sender closed, or was idle too long
-    "Reads one MLLP frame; bytes before its start are skipped, up to the limit."
+    "Reads one MLLP frame; bytes before its start are skipped, up to 4 KiB."
     skipped = 0
-    while True:
-        try: byte = await asyncio.wait_for(reader.read(1), idle)
-        except asyncio.TimeoutError: return None
-        if not byte: return None
-        if byte == START: break
-        skipped += 1
+    while (at := held.find(START)) < 0:
+        skipped += len(held)
+        held.clear()
         if skipped > 4096: raise FrameError("no start of a frame")
-    try: return await asyncio.wait_for(_until_end(reader, max_bytes), patience)
+        try: block = await asyncio.wait_for(reader.read(1 << 16), idle)
+        except asyncio.TimeoutError: return None
+        if not block: return None
+        held += block
+    del held[:at + 1]
+    try: return await asyncio.wait_for(_until_end(reader, held, max_bytes), patience)
     except asyncio.TimeoutError: raise FrameError("the frame did not end in time") from None
 
-async def _until_end(reader, max_bytes):
-    held = bytearray()
-    while True:
-        block = await reader.read(1) if held[-1:] == b"\x1c" else await _some(reader)
+async def _until_end(reader, held, max_bytes):
+    scanned = 0
+    while (end := held.find(END, scanned)) < 0 and len(held) <= max_bytes:
+        scanned = max(0, len(held) - 1)
+        block = await reader.read(1 << 16)
         if not block: raise FrameError("the connection closed inside a frame")
         held += block
-        if held.endswith(END): return bytes(held[:-2])
-        if len(held) > max_bytes: raise FrameError("the message is too long")
+    if end < 0 or end > max_bytes: raise FrameError("the message is too long")
+    message = bytes(held[:end])
+    del held[:end + 2]
+    return message
 
-async def _some(reader) -> bytes:
-    "Bytes up to and including the next 0x1c, or what there is of a long stretch without one."
-    try: return await reader.readuntil(b"\x1c")
-    except asyncio.LimitOverrunError as e: return await reader.read(e.consumed)
-    except asyncio.IncompleteReadError: return b""
-
-# %% ../../nbs/library/30_ingest/36_mllp.ipynb #fbf277d5
+# %% ../../nbs/library/30_ingest/36_mllp.ipynb #77958ad4
 class Listener:
     "An MLLP server: `async with Listener(commit) as l: await l.run()`; `port` is the port it got."
     def __init__(self,
@@ -111,7 +111,7 @@ class Listener:
     async def __aenter__(self):
         self.queue: asyncio.Queue = asyncio.Queue(self.group * 2)
         self.open: set = set()
-        self.server = await asyncio.start_server(self._serve, self.host, self.port, limit=1 << 20)
+        self.server = await asyncio.start_server(self._serve, self.host, self.port)
         self.port = self.server.sockets[0].getsockname()[1]
         self.committer = asyncio.create_task(self._committer())
         return self
@@ -133,10 +133,11 @@ class Listener:
         me = asyncio.current_task()
         self.open.add(me)
         answers: asyncio.Queue = asyncio.Queue(128)
+        held = bytearray()
         out = asyncio.create_task(self._answer(answers, writer))
         try:
             while not out.done():
-                try: message = await read_frame(reader, self.max_bytes, self.idle, self.patience)
+                try: message = await read_frame(reader, held, self.max_bytes, self.idle, self.patience)
                 except FrameError as e:
                     await answers.put((b"", Hl7Error("207", "", str(e)))); break
                 if message is None: break
