@@ -18,7 +18,7 @@ FINDING = pa.schema([("run_id", pa.string()), ("check", pa.string()), ("category
 COMPLETENESS = pa.schema([("run_id", pa.string()), ("resource_type", pa.string()), ("element", pa.string()), ("rows", pa.int64()), ("present", pa.int64()), ("share", pa.float64())])
 SHARED = pa.schema([("run_id", pa.string()), ("check", pa.string()), ("severity", pa.string()), ("what", pa.string()), ("rows", pa.int64())])
 
-# %% ../../nbs/library/35_quality/35g_report.ipynb #54b6ee1c
+# %% ../../nbs/library/35_quality/35g_report.ipynb #70c4337d
 class QualityReport:
     "The outcome of one run of the checks over one zone."
     def __init__(self,
@@ -63,6 +63,14 @@ class QualityReport:
                 o[r["status"]] += 1
                 if r["severity"] != "information": o["violations"] += r["violations"]
         return list(out.values())
+
+    def figures(self, top: int = 15) -> dict:
+        "The figures of a run record: counts only."
+        found = {v["values"]: v["counts"] for v in pc.value_counts(self.findings["category"]).to_pylist()}
+        failed = [r for r in self.failed().to_pylist() if r["severity"] != "information"][:top]
+        return dict(checks=self.counts.get("passed", 0) + self.counts.get("failed", 0), failed=self.counts.get("failed", 0), findings=self.findings.num_rows, resources=sum(self.rows.values()),
+                    rejected=sum(self.rejects.values()), seconds=round(self.seconds, 2), categories={r["category"]: [r["passed"] + r["failed"], r["failed"], found.get(r["category"], 0)] for r in self.by_category()},
+                    top=[dict(check=r["check"], holds=r["description"], severity=r["severity"], violations=r["violations"], rate=round(r["rate"], 5)) for r in failed])
 
     def to_json(self) -> str:
         "Everything but the failing rows, as JSON: counts are safe to leave the zone, rows are not."
