@@ -217,7 +217,7 @@ def _family(lf):
         yield {"resourceType": "FamilyMemberHistory", "id": uuid(lf.person.id, "family", n), "status": "completed", "patient": ref("Patient", lf.person.id), "relationship": concept(TERMS + "v3-RoleCode", *_RELATION[relation]),
                "condition": [{"code": condition_code(key), "onsetAge": {"value": age, "unit": "years", "system": UCUM, "code": "a"}}]}
 
-# %% ../../nbs/library/25_hospital/25f_records.ipynb #667fd541
+# %% ../../nbs/library/25_hospital/25f_records.ipynb #258c85cb
 _SMOKE = {"never": ("266919005", "Never smoked tobacco (finding)"), "former": ("8517006", "Ex-smoker (finding)"), "current": ("449868002", "Smokes tobacco daily (finding)")}
 _DRINK = {"none": ("105542008", "Current non-drinker of alcohol (finding)"), "social": ("219006", "Current drinker of alcohol (finding)"), "heavy": ("86933000", "Heavy drinker (finding)")}
 _HOUSING = {"stable": ("LA30189-7", "I have housing"), "unstable": ("LA30190-5", "I do not have housing (staying with others, in a hotel, in a shelter, living outside on the street, on a beach, in a car, or in a park)")}
@@ -230,7 +230,7 @@ def social(lf: Life, v, seed: int) -> Iterable[dict]:
     if age >= 18:
         items += [("72166-2", "Tobacco smoking status", concept(SNOMED, *_SMOKE[p.smoker])), ("11331-6", "History of Alcohol use", concept(SNOMED, *_DRINK[p.alcohol])),
                   ("67875-5", "Employment status - current", concept(SNOMED, *(("160903007", "Full-time employment (finding)") if p.employer else ("105493001", "Retired, life event (finding)") if age > 66 else ("73438004", "Unemployed (finding)")))),
-                  ("88122-7", "Within the past 12 months we worried whether our food would run out before we got money to buy more [U.S. FSS]", concept(LOINC, *(("LA28397-0", "Often true") if p.food == "insecure" else ("LA28398-8", "Never true"))))]
+                  ("88122-7", "Within the past 12 months we worried whether our food would run out before we got money to buy more [U.S. FSS]", concept(SNOMED, *(("733423003", "Food insecurity (finding)") if p.food == "insecure" else ("1078229009", "Food security (finding)"))))]
     for loinc, display, value in items:
         yield {"resourceType": "Observation", "id": uuid(v.id, "social", loinc), "status": "final", "category": _CATEGORY["social-history"], "code": concept(LOINC, loinc, display), "subject": ref("Patient", p.id), "encounter": ref("Encounter", v.id), "effectiveDateTime": stamp(v.start + timedelta(minutes=4)),
                "issued": stamp(v.start + timedelta(minutes=4)), "performer": [doctor(seed, v.doctor)], "valueCodeableConcept": value}
