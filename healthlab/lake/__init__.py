@@ -3,6 +3,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/library/20_lake/29_init.ipynb #e9507b3f
+# %% ../../nbs/library/20_lake/29_init.ipynb #ee66ae04
 from ..core.access import ZONES
+from .storage import Entry, Storage, open_storage
 from .zones import Lake, Written

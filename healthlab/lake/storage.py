@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['FULL', 'BLOCK', 'Entry', 'checked', 'Storage', 'storage_error', 'explained', 'LocalStorage', 'parse_abfss',
-           'AdlsStorage', 'storage']
+           'AdlsStorage', 'open_storage']
 
 # %% ../../nbs/library/20_lake/20_storage.ipynb #8ed3ff86
 import errno, fcntl, getpass, io, json, os, re, secrets, shutil, socket, threading, time
@@ -91,28 +91,32 @@ def _busy(what: str, raw: bytes) -> Busy:
     except ValueError: held = {}
     return Busy(f"{what} is held by {held.get('who', 'another process')} since {held.get('since', 'an unknown time')}", "", "Start again when it has finished", "busy")
 
-# %% ../../nbs/library/20_lake/20_storage.ipynb #155eff32
+# %% ../../nbs/library/20_lake/20_storage.ipynb #fc1e1425
 class _NewFile(io.BufferedWriter):
     "A file written beside its final name and put there when it is closed; dropped when the block raises."
     def __init__(self, final: Path, overwrite: bool):
         final.parent.mkdir(parents=True, exist_ok=True)
         self.final, self.overwrite, self.failed = final, overwrite, False
-        self.temp = final.with_name(f".{final.name[:80]}.{secrets.token_hex(6)}.tmp")
+        self.temp = final.with_name(f".{secrets.token_hex(8)}.tmp")
         super().__init__(io.FileIO(os.open(self.temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w"), 1 << 20)
 
     def __exit__(self, kind, value, trace):
         self.failed = self.failed or kind is not None
-        with explained(self.final.name): self.close()
+        self.close()
+
+    def write(self, data):
+        with explained(self.final.name): return super().write(data)
 
     def close(self):
         if self.closed: return
         try:
-            if not self.failed: self.flush(); os.fsync(self.fileno())
+            with explained(self.final.name):
+                if not self.failed: self.flush(); os.fsync(self.fileno())
         except BaseException: self.failed = True; raise
         finally:
             try: super().close()
             except OSError: self.failed = True
-            self._place()
+            with explained(self.final.name): self._place()
 
     def _place(self):
         try:
@@ -188,7 +192,7 @@ class LocalStorage(Storage):
             with explained(path): f.seek(0); f.truncate(); f.write(json.dumps(_holder()).encode()); f.flush()
             yield
 
-# %% ../../nbs/library/20_lake/20_storage.ipynb #57a6a464
+# %% ../../nbs/library/20_lake/20_storage.ipynb #ece5a8be
 BLOCK = 8 << 20 # bytes per append and per range: large enough to fill the line, small enough to hold a few
 
 class _Ranges(io.RawIOBase):
@@ -213,9 +217,9 @@ class _Ranges(io.RawIOBase):
 class _Upload(io.RawIOBase):
     "A new remote file, appended block by block under a temporary name and renamed when closed."
     def __init__(self, storage, path, overwrite):
-        folder, _, name = path.rpartition("/")
+        folder = path.rpartition("/")[0]
         self.storage, self.path, self.overwrite, self.failed, self.at, self.held = storage, path, overwrite, False, 0, bytearray()
-        self.temp = f"{folder + '/' if folder else ''}.{name[:80]}.{secrets.token_hex(6)}.tmp"
+        self.temp = f"{folder + '/' if folder else ''}.{secrets.token_hex(8)}.tmp"
         self.client = storage._file(self.temp)
         with _answered(path): self.client.create_file()
 
@@ -271,7 +275,7 @@ def parse_abfss(url: str) -> tuple[str, str, str]:
     if not m: raise InputError("not an ADLS Gen2 address", "", "Write abfss://<container>@<account>.dfs.core.windows.net/<folder>", "bad-url")
     return m[1], m[2], checked(m[3] or "")
 
-# %% ../../nbs/library/20_lake/20_storage.ipynb #48670386
+# %% ../../nbs/library/20_lake/20_storage.ipynb #ebd417ec
 class AdlsStorage(Storage):
     "Files in a folder of an ADLS Gen2 container."
     def __init__(self,
@@ -311,10 +315,10 @@ class AdlsStorage(Storage):
         if not overwrite and self.exists(path): raise storage_error(FileExistsError(), path)
         return _Upload(self, checked(path), overwrite)
 
-    def _place(self, temp, path, overwrite):
+    def _place(self, temp, path, overwrite, where=None):
         from azure.core import MatchConditions
         only_new = {} if overwrite else dict(match_condition=MatchConditions.IfMissing)
-        with _answered(path): self._file(temp).rename_file(f"{self.container}/{self._full(path)}", **only_new)
+        with _answered(where or path): self._file(temp).rename_file(f"{self.container}/{self._full(path)}", **only_new)
 
     def _drop(self, temp):
         try: self._file(temp).delete_file()
@@ -342,7 +346,7 @@ class AdlsStorage(Storage):
             elif not recursive and next(iter(self.list(path, recursive=False)), None): raise StorageError("the folder is not empty", path, "Delete it with recursive=True", "storage-failed")
             else: self._system.get_directory_client(self._full(path)).delete_directory()
 
-    def rename(self, source, target): self._place(source, target, True)
+    def rename(self, source, target): self._place(source, target, True, source)
 
     def sweep(self, path, hours):
         "Removes the temporary files of writers that died."
@@ -389,8 +393,8 @@ def _when(value):
     try: return parsedate_to_datetime(value)
     except ValueError: return datetime.fromisoformat(value)
 
-# %% ../../nbs/library/20_lake/20_storage.ipynb #7b12cdc6
-def storage(
+# %% ../../nbs/library/20_lake/20_storage.ipynb #f61be2c4
+def open_storage(
     url: str,   # a local folder, or abfss://…
     **options,  # for AdlsStorage: credential, endpoint, and the SDK's own
 ) -> Storage:   # the storage at that address

@@ -5,7 +5,7 @@ __all__ = ['ENCRYPTED', 'SMALL', 'Written', 'batches_of', 'scanned', 'sql_connec
            'write_table', 'read_batches', 'run_sql', 'tables_of', 'transactions', 'compact_table', 'vacuum_table',
            'rotate', 'overview_html']
 
-# %% ../../nbs/library/20_lake/22_zones.ipynb #13a1b6f5
+# %% ../../nbs/library/20_lake/22_zones.ipynb #b0a64ede
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from ..core.errors import InputError, StorageError
 from ..core.keys import _workbench_is_new, keys
 from ..core.settings import settings
 from .crypto import Encryption, Keyring
-from .storage import storage
+from .storage import open_storage
 from .tables import (AlreadyCommitted, TableFolder, commit, committed, damaged, delta_schema, schema_of, stream, supersede)
 
 # %% ../../nbs/library/20_lake/22_zones.ipynb #4fe6a84d
@@ -100,7 +100,7 @@ def sql_errors():
     except duckdb.Error as e:
         raise InputError(f"the query failed: {type(e).__name__}", "", "Check casts and conversions; the values are not shown here", "bad-query") from None
 
-# %% ../../nbs/library/20_lake/22_zones.ipynb #0c486f3b
+# %% ../../nbs/library/20_lake/22_zones.ipynb #6317bd60
 class Lake:
     "The zones' tables. Rules of access and the audit trail are kept on every call."
     def __init__(self,
@@ -109,7 +109,7 @@ class Lake:
                  **options,                         # for remote storage: credential, endpoint, the SDK's own
                 ):
         self.url = str(url or settings().url("lake", "url"))
-        self.storage, self._delta_options, self._options = storage(self.url, **options), delta_options, options
+        self.storage, self._delta_options, self._options = open_storage(self.url, **options), delta_options, options
 
     @cached_property
     def ring(self) -> Keyring:
