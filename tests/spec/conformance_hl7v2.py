@@ -1,0 +1,94 @@
+"""HL7 v2: the public sample messages convert and validate; the guide's mapping rows are covered; v2 goes out and comes in again.
+
+    python tests/spec/conformance_hl7v2.py     passed and failed counts, the failing names with the reason each
+"""
+import csv
+import re
+from pathlib import Path
+
+from healthlab.fhir.hl7v2 import Hl7Error, from_bundle, parse, split_batch, to_bundle
+from healthlab.fhir.model import validate
+from healthlab.fhir.v2segments import TABLES
+
+DATA = Path(__file__).resolve().parents[2].parent / "shared/data"
+# fields the walk over the message handles itself, not a table row: statuses, periods, values, the document's body, merges, links between resources
+WALKED = {"MSH": {3, 4, 5, 6, 7, 9, 10, 24, 25}, "SFT": {2, 3}, "EVN": {2}, "PID": {12}, "MRG": {1, 2, 3, 4, 7}, "NK1": {8, 9}, "PV1": {44, 45}, "OBX": {2, 4, 5, 6, 29}, "OBR": {8, 11, 29}, "ORC": {1, 5}, "NTE": {3, 6}, "DG1": {6, 15, 21},
+          "AL1": {4, 5}, "IAM": {4, 5, 6}, "PR1": {7}, "TXA": {13, 3}, "RXA": {6, 7, 9, 21}, "RXO": {2, 3, 4, 11, 12}, "RXE": {3, 4, 5, 10, 11}, "TQ1": {2, 3, 7, 8, 9, 11}, "SPM": {14, 17}, "SCH": {11, 12, 16},
+          "AIS": {3, 4, 7}, "AIG": {3, 4, 8, 11}, "AIL": {3, 6, 9}, "AIP": {3, 4, 6, 9}, "IN1": {3, 8, 12, 13}, "FT1": {4, 11}, "ROL": {3, 4}, "PRT": {4, 5, 10}}
+
+
+def messages():
+    folder = DATA / "landing/hl7v2"
+    if not folder.is_dir(): raise FileNotFoundError("../shared/data/landing/hl7v2")
+    for f in sorted(folder.rglob("*")):
+        if f.is_file():
+            for n, m in enumerate(split_batch(f.read_bytes()), 1): yield f"{f.name}#{n}", m
+
+
+def verdict(message):
+    try: bundle = to_bundle(message, timezone="UTC")
+    except Hl7Error as e: return f"not converted: {e}"
+    errors = [i for i in validate(bundle) if i.severity in ("fatal", "error")]
+    if errors: return f"{len(errors)} errors, first at {errors[0].path}: {errors[0].message}"
+    known = {e["request"]["url"] for e in bundle["entry"]}
+    dangling = [r for e in bundle["entry"] for r in references(e["resource"]) if r not in known]
+    return f"{len(dangling)} references lead nowhere" if dangling else ""
+
+
+def references(v):
+    if isinstance(v, dict):
+        if isinstance(v.get("reference"), str): yield v["reference"]
+        for w in v.values(): yield from references(w)
+    elif isinstance(v, list):
+        for w in v: yield from references(w)
+
+
+def suite(name, verdicts):
+    failing = [(n, why) for n, why in verdicts if why]
+    return dict(suite=name, passed=len(verdicts) - len(failing), failed=len(failing), failing=failing)
+
+
+def round_trip(message):
+    "ADT and ORU written back: the patient and every report keep id and content."
+    kind, event = parse(message).type
+    event = f"{kind}^{event}" if kind == "ADT" else "ORU^R01"
+    first = to_bundle(message, timezone="UTC")
+    second = {e["request"]["url"]: e["resource"] for e in to_bundle(from_bundle(first, event), timezone="UTC")["entry"]}
+    for e in first["entry"]:
+        r, url = e["resource"], e["request"]["url"]
+        if r["resourceType"] not in ("Patient", "DiagnosticReport") or not r.get("identifier") or (r["resourceType"] == "Patient" and r.get("active") is False): continue
+        if url not in second: return f"{r['resourceType']} comes back with another id"
+        for element in ("birthDate", "gender", "code", "status", "effectiveDateTime"):
+            if r.get(element) != second[url].get(element): return f"{r['resourceType']}.{element} differs"
+    return ""
+
+
+def guide():
+    "(segment[resource] field, why it is not mapped) for every field the guide maps to an element."
+    folder = DATA / "v2_to_fhir/segments"
+    if not folder.is_dir(): return []
+    out = []
+    for f in sorted(folder.glob("*.csv")):
+        name = re.search(r"R4_ (.+?) - ", f.name)[1]
+        segment, fields = name.split("[")[0], set()
+        with open(f, encoding="utf-8-sig", newline="") as rows:
+            for r in csv.reader(rows):
+                m = re.fullmatch(segment + r"-(\d+)", r[1].strip()) if len(r) > 9 else None
+                if m and r[9].strip(): fields.add(int(m[1]))
+        mapped = {int(row[0].split("-")[1]) for t in TABLES.get(segment, []) for row in t.rows if "-" in row[0]} | WALKED.get(segment, set())
+        out += [(f"{name} field {n}", "" if n in mapped else "the guide maps it, healthlab does not") for n in sorted(fields)]
+    return out
+
+
+def run():
+    found = list(messages())
+    back = [(n, m) for n, m in found if parse(m).type[0] in ("ADT", "ORU") and len(parse(m).all("PID")) == 1]
+    suites = [suite("HL7 v2 samples to FHIR", [(n, verdict(m)) for n, m in found]), suite("HL7 v2 ADT and ORU round trip", [(n, round_trip(m)) for n, m in back])]
+    if rows := guide(): suites.append(suite("v2-to-FHIR guide, segment fields mapped", rows))
+    return suites
+
+
+if __name__ == "__main__":
+    for s in run():
+        print(f"{s['suite']}: {s['passed']} passed, {s['failed']} failed")
+        for name, why in s["failing"]: print(f"    {name}: {why}")
