@@ -75,7 +75,7 @@ def function(name: str, least: int = 0, most: int | None = None):
         return f
     return keep
 
-# %% ../../nbs/library/10_fhir/11e_functions.ipynb #ea01b160
+# %% ../../nbs/library/10_fhir/11e_functions.ipynb #85472884
 @function("empty")
 def fn_empty(state, items): return [not items]
 
@@ -104,6 +104,7 @@ def fn_any_false(state, items): return [not all(_booleans(items))]
 @function("count")
 def fn_count(state, items): return [len(items)]
 
+# %% ../../nbs/library/10_fhir/11e_functions.ipynb #d7e366c2
 @function("distinct")
 def fn_distinct(state, items): return distinct(items)
 
@@ -121,6 +122,7 @@ def fn_single(state, items):
     if len(items) > 1: fail(f"single() on {len(items)} items")
     return items
 
+# %% ../../nbs/library/10_fhir/11e_functions.ipynb #c99446ed
 @function("first")
 def fn_first(state, items): return items[:1]
 
@@ -158,7 +160,7 @@ def fn_combine(state, items, other, preserve=None):
     state.spend(len(items) + len(other))
     return items + other
 
-# %% ../../nbs/library/10_fhir/11e_functions.ipynb #8d5ac38c
+# %% ../../nbs/library/10_fhir/11e_functions.ipynb #2c807adc
 @function("children")
 def fn_children(state, items):
     out = [c for i in items if type(i) is Node for c in children(i)]
@@ -192,6 +194,7 @@ def fn_get_value(state, items): return boxed(value(items[0])) if len(items) == 1
 @function("type")
 def fn_type(state, items): return [Node(type_info(i)) for i in items]
 
+# %% ../../nbs/library/10_fhir/11e_functions.ipynb #91a9adc0
 @function("resolve")
 def fn_resolve(state, items):
     out = []
@@ -287,7 +290,7 @@ def fn_html_checks(state, items):
 
 FUNCTIONS["htmlChecks2"] = FUNCTIONS["htmlChecks"]
 
-# %% ../../nbs/library/10_fhir/11e_functions.ipynb #a8f848b5
+# %% ../../nbs/library/10_fhir/11e_functions.ipynb #2cf59b77
 _QUANTITY = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*(?:'([^']+)'|([a-zA-Z]+))?\Z")
 
 def to_boolean(v):
@@ -303,6 +306,7 @@ def to_integer(v):
     if isinstance(v, int): return v
     return int(v) if isinstance(v, str) and re.fullmatch(r"[+-]?\d{1,18}", v) and v.isascii() else None
 
+# %% ../../nbs/library/10_fhir/11e_functions.ipynb #77f7da14
 def to_decimal(v):
     if isinstance(v, bool): return Decimal("1.0") if v else Decimal("0.0")
     if number(v): return Decimal(v)
@@ -340,6 +344,7 @@ def to_quantity(v, unit=None):
     except ucum.UnitError: return None
     return Quantity(MATH.divide(Decimal(moved.numerator), Decimal(moved.denominator)), unit)
 
+# %% ../../nbs/library/10_fhir/11e_functions.ipynb #086fe56f
 CONVERSIONS = {"Boolean": to_boolean, "Integer": to_integer, "Long": to_integer, "Decimal": to_decimal, "String": to_string, "Date": to_date,
                "DateTime": to_datetime, "Time": to_time, "Quantity": to_quantity}
 
@@ -355,7 +360,7 @@ for _name, _f in CONVERSIONS.items():
     FUNCTIONS[f"to{_name}"] = (_convert(_f, ask=False), 0, int(_name == "Quantity"))
     FUNCTIONS[f"convertsTo{_name}"] = (_convert(_f, ask=True), 0, int(_name == "Quantity"))
 
-# %% ../../nbs/library/10_fhir/11e_functions.ipynb #5c45488b
+# %% ../../nbs/library/10_fhir/11e_functions.ipynb #e99b3bd6
 def _texts(f, least=0, most=None):
     "A function of one text and text arguments: any of them empty gives nothing."
     def g(state, items, *args):
@@ -367,6 +372,7 @@ def _texts(f, least=0, most=None):
         return out if isinstance(out, list) else boxed(out)
     return g, least, least if most is None else most
 
+# %% ../../nbs/library/10_fhir/11e_functions.ipynb #936072ad
 def _regex(pattern: str, flags: str = ""):
     try: return regex.compile(pattern, regex.DOTALL | (regex.I if "i" in flags else 0) | (regex.M if "m" in flags else 0))
     except (regex.error, RecursionError, OverflowError, MemoryError): fail("not a regular expression")
@@ -388,6 +394,7 @@ def _replace(s, old, new):
     if len(s) * max(len(new), 1) > MAX_TEXT and s.count(old) * len(new) > MAX_TEXT: fail("the text grew too long")
     return s.replace(old, new)
 
+# %% ../../nbs/library/10_fhir/11e_functions.ipynb #e7327050
 FUNCTIONS |= {
     "startsWith": _texts(str.startswith, 1), "endsWith": _texts(str.endswith, 1), "contains": _texts(str.__contains__, 1),
     "indexOf": _texts(lambda s, x: s.find(x), 1), "lastIndexOf": _texts(lambda s, x: s.rfind(x), 1),
@@ -436,7 +443,7 @@ def fn_unescape(s, how):
 
 FUNCTIONS |= {"encode": _texts(fn_encode, 1), "decode": _texts(fn_decode, 1), "escape": _texts(fn_escape, 1), "unescape": _texts(fn_unescape, 1)}
 
-# %% ../../nbs/library/10_fhir/11e_functions.ipynb #fe122ea0
+# %% ../../nbs/library/10_fhir/11e_functions.ipynb #67fc387b
 def _numeric(f):
     "A function of one number (or a quantity's value) and number arguments; results out of range give nothing."
     def g(state, items, *args):
@@ -471,6 +478,7 @@ FUNCTIONS |= {name: (_numeric(f), least, most) for name, f, least, most in [
     ("exp", lambda x: MATH.exp(Decimal(x)), 0, 0), ("ln", lambda x: MATH.ln(Decimal(x)) if x > 0 else None, 0, 0), ("log", _log, 1, 1),
     ("power", _power, 1, 1), ("round", _round, 0, 1), ("sqrt", lambda x: MATH.sqrt(Decimal(x)) if x >= 0 else None, 0, 0)]}
 
+# %% ../../nbs/library/10_fhir/11e_functions.ipynb #92e985ff
 @function("sum")
 def fn_sum(state, items):
     from healthlab.fhir.operations import arithmetic
@@ -500,7 +508,7 @@ def fn_avg(state, items):
     if not number(v): fail("avg() takes numbers")
     return [MATH.divide(Decimal(v), n)]
 
-# %% ../../nbs/library/10_fhir/11e_functions.ipynb #a1fc47e1
+# %% ../../nbs/library/10_fhir/11e_functions.ipynb #4d0bcc54
 def decimal_boundary(d: Decimal, high: bool, places: int | None = None):
     "The least (or greatest) number that would have been written as `d`, to `places` decimals."
     places = 8 if places is None else places
@@ -526,6 +534,7 @@ def _boundary(high: bool):
 
 FUNCTIONS |= {"lowBoundary": (_boundary(False), 0, 1), "highBoundary": (_boundary(True), 0, 1)}
 
+# %% ../../nbs/library/10_fhir/11e_functions.ipynb #3e38025d
 @function("precision")
 def fn_precision(state, items):
     v = one(items)

@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['LEVELS', 'CALENDAR', 'MAX_DEPTH', 'CALENDAR_CODES', 'FHIRPathError', 'Expr', 'Token', 'tokens', 'unescape', 'Parser',
-           'Quantity', 'Long', 'parse_expression']
+           'read_invocation', 'read_term', 'read_type_name', 'Quantity', 'Long', 'parse_expression']
 
 # %% ../../nbs/library/10_fhir/11b_grammar.ipynb #ab2b2151
 import re
@@ -72,7 +72,7 @@ def unescape(body: str, position: int, text: str) -> str:
         raise FHIRPathError("unknown escape in a string", position, text, "fhirpath-syntax")
     return _ESCAPE.sub(one, body)
 
-# %% ../../nbs/library/10_fhir/11b_grammar.ipynb #3da5b61b
+# %% ../../nbs/library/10_fhir/11b_grammar.ipynb #ae3170c8
 LEVELS = [{"implies"}, {"or", "xor"}, {"and"}, {"in", "contains"}, {"=", "~", "!=", "!~"}, {"<", ">", "<=", ">="}, {"|"},
           {"is", "as"}, {"+", "-", "&"}, {"*", "/", "div", "mod"}]
 _LEVEL = {op: i for i, ops in enumerate(LEVELS) for op in ops}
@@ -98,6 +98,12 @@ class Parser:
         t = self.tokens[self.i]
         return t.kind == kind and t.text == text
 
+    def identifier(self) -> Token | None:
+        t = self.tokens[self.i]
+        if t.kind == "quoted": return self.take()._replace(text=unescape(t.text[1:-1], t.position, self.text))
+        if t.kind == "name": return self.take()
+        return None
+
     def expression(self, level=0) -> Expr:
         self.depth += 1
         if self.depth > MAX_DEPTH * 12: self.fail("the expression is nested too deeply")
@@ -106,7 +112,7 @@ class Parser:
             t = self.tokens[self.i]
             if t.kind not in ("op", "name") or _LEVEL.get(t.text) != level: break
             self.i += 1
-            if t.text in ("is", "as"): left = Expr(t.text, self.type_name(), (left,), t.position)
+            if t.text in ("is", "as"): left = Expr(t.text, read_type_name(self), (left,), t.position)
             else: left = Expr("binary", t.text, (left, self.expression(level + 1)), t.position)
         self.depth -= 1
         return left
@@ -119,68 +125,63 @@ class Parser:
         return out
 
     def postfix(self) -> Expr:
-        left = self.term()
+        left = read_term(self)
         while True:
             if self.at("."):
                 self.take()
-                left = self.invocation(left)
+                left = read_invocation(self, left)
             elif self.at("["):
                 p = self.take().position
                 left = Expr("index", None, (left, self.expression()), p)
                 self.take("]")
             else: return left
 
-    def identifier(self) -> Token | None:
-        t = self.tokens[self.i]
-        if t.kind == "quoted": return self.take()._replace(text=unescape(t.text[1:-1], t.position, self.text))
-        if t.kind == "name": return self.take()
-        return None
+# %% ../../nbs/library/10_fhir/11b_grammar.ipynb #61998e42
+def read_invocation(p: Parser, left: Expr | None) -> Expr:
+    t = p.tokens[p.i]
+    if t.kind == "special":
+        p.take()
+        return Expr("this", t.text[1:], (), t.position)
+    name = p.identifier() or p.fail("expected a name")
+    if p.at("("):
+        p.take()
+        args = [] if p.at(")") else [p.expression()]
+        while p.at(","):
+            p.take()
+            args.append(p.expression())
+        p.take(")")
+        return Expr("call", name.text, (left, *args), name.position)
+    return Expr("name" if left is None else "member", name.text, () if left is None else (left,), name.position)
 
-    def invocation(self, left: Expr | None) -> Expr:
-        t = self.tokens[self.i]
-        if t.kind == "special":
-            self.take()
-            return Expr("this", t.text[1:], (), t.position)
-        name = self.identifier() or self.fail("expected a name")
-        if self.at("("):
-            self.take()
-            args = [] if self.at(")") else [self.expression()]
-            while self.at(","):
-                self.take()
-                args.append(self.expression())
-            self.take(")")
-            return Expr("call", name.text, (left, *args), name.position)
-        return Expr("name" if left is None else "member", name.text, () if left is None else (left,), name.position)
+def read_term(p) -> Expr:
+    t = p.tokens[p.i]
+    if t.kind in _TERMS: return _TERMS[t.kind](p, t)
+    if p.at("("):
+        p.take()
+        e = p.expression()
+        p.take(")")
+        return Expr("group", None, (e,), t.position)
+    if p.at("{"):
+        p.take()
+        p.take("}")
+        return Expr("empty", None, (), t.position)
+    if p.at("%"):
+        p.take()
+        n = p.tokens[p.i]
+        if n.kind == "string": name = unescape(p.take().text[1:-1], n.position, p.text)
+        else: name = (p.identifier() or p.fail("expected the name of a variable")).text
+        return Expr("constant", name, (), t.position)
+    if t.kind == "name" and t.text in _KEYWORD_NAMES and t.text not in ("as", "is", "contains", "in"): p.fail("unexpected operator")
+    return read_invocation(p, None)
 
-    def term(self) -> Expr:
-        t = self.tokens[self.i]
-        if t.kind in _TERMS: return _TERMS[t.kind](self, t)
-        if self.at("("):
-            self.take()
-            e = self.expression()
-            self.take(")")
-            return Expr("group", None, (e,), t.position)
-        if self.at("{"):
-            self.take()
-            self.take("}")
-            return Expr("empty", None, (), t.position)
-        if self.at("%"):
-            self.take()
-            n = self.tokens[self.i]
-            if n.kind == "string": name = unescape(self.take().text[1:-1], n.position, self.text)
-            else: name = (self.identifier() or self.fail("expected the name of a variable")).text
-            return Expr("constant", name, (), t.position)
-        if t.kind == "name" and t.text in _KEYWORD_NAMES and t.text not in ("as", "is", "contains", "in"): self.fail("unexpected operator")
-        return self.invocation(None)
+def read_type_name(p) -> str:
+    first = p.identifier() or p.fail("expected the name of a type")
+    if p.at(".") and p.tokens[p.i + 1].kind in ("name", "quoted") and first.text in ("FHIR", "System"):
+        p.take()
+        return f"{first.text}.{p.identifier().text}"
+    return first.text
 
-    def type_name(self) -> str:
-        first = self.identifier() or self.fail("expected the name of a type")
-        if self.at(".") and self.tokens[self.i + 1].kind in ("name", "quoted") and first.text in ("FHIR", "System"):
-            self.take()
-            return f"{first.text}.{self.identifier().text}"
-        return first.text
-
-# %% ../../nbs/library/10_fhir/11b_grammar.ipynb #bb1a7160
+# %% ../../nbs/library/10_fhir/11b_grammar.ipynb #e2007017
 class Quantity(NamedTuple):
     "A quantity: a value with a UCUM code, or with a calendar word (`year`, `days`) when `calendar` is true."
     value: Decimal
@@ -228,7 +229,7 @@ def _name(p: Parser, t: Token) -> Expr:
         p.take()
         return Expr("literal", t.text == "true", (), t.position)
     if t.text in ("and", "or", "xor", "implies", "div", "mod"): p.fail("unexpected operator")
-    return p.invocation(None)
+    return read_invocation(p, None)
 
 _TERMS = {"number": _number, "string": _string, "date": _temporal, "time": _temporal, "name": _name}
 

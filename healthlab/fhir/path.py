@@ -192,7 +192,7 @@ def _items(v) -> list:
     if isinstance(v, dict): return [resource_node(v)]
     return [Decimal(repr(v))] if isinstance(v, float) else [v]
 
-# %% ../../nbs/library/10_fhir/11f_path.ipynb #c5ebf122
+# %% ../../nbs/library/10_fhir/11f_path.ipynb #93689993
 def negated(f, sign: str):
     def g(state, focus):
         items = f(state, focus)
@@ -223,6 +223,7 @@ def concatenation(op, left, right):
         return [r]
     return f
 
+# %% ../../nbs/library/10_fhir/11f_path.ipynb #506fd3e0
 def comparison(op, left, right):
     test = {"<": lambda c: c < 0, ">": lambda c: c > 0, "<=": lambda c: c <= 0, ">=": lambda c: c >= 0}[op]
     def f(state, focus):
@@ -250,6 +251,7 @@ def union(op, left, right):
         return distinct(items)
     return f
 
+# %% ../../nbs/library/10_fhir/11f_path.ipynb #ba172f46
 def membership(op, left, right):
     if op == "contains": left, right = right, left
     def f(state, focus):
@@ -296,7 +298,7 @@ def typed_as(left, spec):
 
 def typed_of(left, spec): return lambda state, focus: [i for i in left(state, focus) if has_type(i, spec, exact=True)]
 
-# %% ../../nbs/library/10_fhir/11f_path.ipynb #6a5a6011
+# %% ../../nbs/library/10_fhir/11f_path.ipynb #4c627afc
 def _each(state, items, f):
     "`f` evaluated on every item, with `$this` and `$index` set."
     kept = state.index
@@ -334,6 +336,7 @@ def build_all(c, e, source, args):
     def f(state, focus): return [all([truth(answer) is True for _, answer in _each(state, source(state, focus), test)])]
     return f
 
+# %% ../../nbs/library/10_fhir/11f_path.ipynb #eadc8254
 def build_repeat(c, e, source, args, unique=True):
     project = c(args[0])
     def f(state, focus):
@@ -365,7 +368,7 @@ def build_iif(c, e, source, args):
         return yes(state, at) if t else no(state, at)
     return f
 
-# %% ../../nbs/library/10_fhir/11f_path.ipynb #1bfaf1ed
+# %% ../../nbs/library/10_fhir/11f_path.ipynb #0e440b1a
 def build_aggregate(c, e, source, args):
     fold, start = c(args[0]), c(args[1]) if len(args) > 1 else (lambda state, focus: [])
     def f(state, focus):
@@ -379,6 +382,7 @@ def build_aggregate(c, e, source, args):
         return total
     return f
 
+# %% ../../nbs/library/10_fhir/11f_path.ipynb #d64805a7
 class _Order:
     "A sort key: what is empty comes first in either direction; mixed kinds are an error of the expression."
     __slots__ = ("down", "v")
@@ -396,6 +400,7 @@ def build_sort(c, e, source, args):
         return items
     return f
 
+# %% ../../nbs/library/10_fhir/11f_path.ipynb #5a587159
 def build_trace(c, e, source, args):
     name, project = c(args[0]), c(args[1]) if len(args) > 1 else None
     def f(state, focus):
