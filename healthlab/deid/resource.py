@@ -128,11 +128,11 @@ def identifier(c: Context, value: dict) -> dict | None:
 
 def _is_mrn(value): return any(isinstance(x, dict) and x.get("code") == "MR" for x in (value.get("type") or {}).get("coding") or [])
 
-# %% ../../nbs/library/40_deid/44_resource.ipynb #347245b9
+# %% ../../nbs/library/40_deid/44_resource.ipynb #6f81293a
 @lru_cache(maxsize=None)
 def members(name: str) -> dict:
     "JSON name → (element, FHIR type) of a type."
-    return {j: (e, t[0]) for e in type_row(name).elements for j, t in zip(e.json, e.types)}
+    return {j: (e, t[0].rstrip("!")) for e in type_row(name).elements for j, t in zip(e.json, e.types)}
 
 @lru_cache(maxsize=None)
 def _rule(policy_key, name, json, kind):
