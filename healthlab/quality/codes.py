@@ -30,8 +30,8 @@ def verhoeff(digits: str) -> bool:
     for i, d in enumerate(reversed(digits)): c = int(_MULTIPLY[c][int(_PERMUTE[i % 8][int(d)])])
     return c == 0
 
-# %% ../../nbs/library/35_quality/35a_codes.ipynb #d13d0b43
-_SHAPE = re.compile(r"[A-TV-Z]\d[0-9A-Z](\.?[0-9A-Z]{1,4})?")
+# %% ../../nbs/library/35_quality/35a_codes.ipynb #6ae6ac49
+_SHAPE = re.compile(r"[A-Z]\d[0-9A-Z](\.?[0-9A-Z]{1,4})?")
 
 @lru_cache(maxsize=1)
 def _icd10cm():

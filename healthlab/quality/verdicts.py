@@ -162,7 +162,7 @@ def _shared(suspects: list[Suspect], checks: dict, evidence: Evidence, v: Verdic
         else: keep += found
     return keep
 
-# %% ../../nbs/library/35_quality/35f_verdicts.ipynb #241e10eb
+# %% ../../nbs/library/35_quality/35f_verdicts.ipynb #8d4a6346
 def _displays(evidence: Evidence, checks: dict, v: Verdicts) -> None:
     "A display that is another code's, on a code that has its own."
     check = checks.get("code-display")
@@ -196,8 +196,12 @@ def _copies(evidence: Evidence, checks: dict, v: Verdicts) -> None:
         for i in same.tolist():
             g = groups.setdefault(int(k[i]), [int(r[i])])
             if int(r[i + 1]) not in g: g.append(int(r[i + 1]))
-        for key, members in groups.items():
-            if len(members) > 1: v.copies[key] = members; v.copy_check[key] = name
+        groups = {key: members for key, members in groups.items() if len(members) > 1}
+        extra = sum(len(m) - 1 for m in groups.values())
+        if extra >= 10 and extra > 0.1 * len(np.unique(rids)): # two sources speak of the same persons: a matter of linkage, not of rows
+            v.shared.append((name, "rows of several sources are not linked", extra))
+            continue
+        for key, members in groups.items(): v.copies[key] = members; v.copy_check[key] = name
 
 def overlaps(world: World, share: float) -> tuple[int, int]:
     "(inpatient visits, those that overlap another of the same patient by more than a share of their length)."
