@@ -244,7 +244,7 @@ def _embedded(a: dict, n: int) -> Line:
     s = Line("OBX"); s[1], s[2], s[3], s[5], s[11] = str(n), "ED", joined("^", "", esc(a.get("title") or "report")), f"^{main}^{sub}^Base64^{a['data']}", "F"
     return s
 
-# %% ../../nbs/library/10_fhir/15f_v2back.ipynb #414232d0
+# %% ../../nbs/library/10_fhir/15f_v2back.ipynb #4be23332
 def from_bundle(
     bundle: dict,             # a FHIR R4 Bundle with one Patient
     event: str = "ADT^A08",   # "ADT^A01" … "ADT^A31", or "ORU^R01"
@@ -262,7 +262,7 @@ def from_bundle(
     when = when or (b.all("Provenance") or [{}])[0].get("recorded", "") or bundle.get("timestamp", "")
     msh = Line("MSH")
     source, to = header.get("source", {}), (header.get("destination") or [{}])[0]
-    msh[2], msh[3], msh[4], msh[5], msh[6] = esc(source.get("name") or "healthlab"), esc(header.get("sender", {}).get("display")), esc(to.get("name")), esc(to.get("receiver", {}).get("display")), dtm(when)
+    msh[2], msh[3], msh[4], msh[5], msh[6] = esc(source.get("name") or ("" if header else "healthlab")), esc(header.get("sender", {}).get("display")), esc(to.get("name")), esc(to.get("receiver", {}).get("display")), dtm(when)
     structure = {"A04": "A01", "A08": "A01", "A13": "A01", "A28": "A05", "A31": "A05", "A07": "A06"}.get(trigger, trigger)
     msh[8], msh[9], msh[10], msh[11] = f"{kind}^{trigger}^{kind}_{structure}", esc(control_id or f"{p.get('id', '')[:12]}{trigger}{dtm(when)[:14]}"), "P", version
     msh[17] = "UNICODE UTF-8"

@@ -421,7 +421,7 @@ def finish(x: Conversion) -> None:
         for lines in texts.values():
             if (text := "\n".join(lines).strip("\n")).strip(): report.setdefault("presentedForm", []).append(text_attachment(text))
 
-# %% ../../nbs/library/10_fhir/15d_v2bundle.ipynb #1b4e2d20
+# %% ../../nbs/library/10_fhir/15d_v2bundle.ipynb #76f103ad
 def medication_request(s: Segment, x: Conversion) -> dict:
     "The MedicationRequest of the current order (made from its ORC on the first RXO or RXE)."
     if (m := x.group.get("medication")) is not None: return m
@@ -467,7 +467,7 @@ def timing(s: Segment, x: Conversion) -> dict:
     "A Timing from TQ1: bounds, and the repeat pattern where it is one of the everyday ones."
     bounds = period(date_time(s.value(7), x.zone), date_time(s.value(8), x.zone))
     out = {"repeat": {"boundsPeriod": bounds}} if bounds else {}
-    said = s.value(3, 1, 2) or s.value(3)
+    said = x.text(s.value(3, 1, 2)) or x.text(s.value(3))
     every = s.value(3).upper()
     if every in _EVERY: f, p, u = _EVERY[every]
     elif every[:1] == "Q" and every[-1:] in "HDW" and every[1:-1].isdigit() and 0 < int(every[1:-1]) < 1000: f, p, u = 1, int(every[1:-1]), every[-1].lower()

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from .v2message import Message
 from .v2tables import concept_map
 
-# %% ../../nbs/library/10_fhir/15b_v2datatypes.ipynb #098659c1
+# %% ../../nbs/library/10_fhir/15b_v2datatypes.ipynb #4657ab06
 NAMESPACE = uuid5(NAMESPACE_URL, "urn:healthlab:hl7v2")
 
 def derived_id(
@@ -38,11 +38,11 @@ class Conversion:
         self.component, self.subcomponent, self.escape = self.d.component, self.d.subcomponent, self.d.escape
         self.resources, self.seen, self.counts, self.group = {}, {}, {}, {}
         msh = message.segments[0]
-        self.facility = msh.value(4) or msh.value(3) or "unknown"
+        self.facility = self.text(msh.value(4)) or self.text(msh.value(3)) or "unknown"
         own = _DTM.fullmatch(msh.value(7).strip())
         self.zone = _offset(own[8]) if own and own[8] and _offset(own[8]) else zone
         self.scope = "|".join((msh.value(3), msh.value(4), msh.value(10), msh.value(7)))
-        self.kind, self.event = message.type
+        self.kind, self.event = (" ".join((self.text(v) or "").split()) for v in message.type)
 
     def text(self, raw: str) -> str | None:
         "A component as a FHIR string: unescaped, stripped, without control characters; None when nothing is left."
@@ -122,7 +122,7 @@ def time_of_day(raw: str) -> str | None:
     if not m or int(m[1]) > 23 or int(m[2] or 0) > 59 or int(m[3] or 0) > 59: return None
     return f"{m[1]}:{m[2] or '00'}:{m[3] or '00'}"
 
-# %% ../../nbs/library/10_fhir/15b_v2datatypes.ipynb #761bbd64
+# %% ../../nbs/library/10_fhir/15b_v2datatypes.ipynb #bb0f4b93
 CODE_SYSTEMS = {  # HL7 table 0396 and the spellings senders use
     "LN": "http://loinc.org", "LOINC": "http://loinc.org", "SCT": "http://snomed.info/sct", "SNM": "http://snomed.info/sct", "SNOMED": "http://snomed.info/sct",
     "SNOMEDCT": "http://snomed.info/sct", "SNOMED-CT": "http://snomed.info/sct", "SNOMED CT": "http://snomed.info/sct", "SCT2": "http://snomed.info/sct",
@@ -156,7 +156,7 @@ def _uri(name: str) -> str:
     "A URI for a name: itself, urn:oid:, urn:uuid: or urn:id:."
     if _OID.fullmatch(name): return f"urn:oid:{name}"
     if _UUID.fullmatch(name): return f"urn:uuid:{name.lower()}"
-    if re.match(r"(https?://|urn:)\S+$", name): return name
+    if re.fullmatch(r"(https?://|urn:)[!-~\u00a1-\ud7ff]+", name): return name
     return "urn:id:" + quote(name, safe="-._~!$()*,;=:@/")
 
 # %% ../../nbs/library/10_fhir/15b_v2datatypes.ipynb #954ef348
@@ -223,7 +223,7 @@ def code(c: list[str], x: Conversion, arg: str = "") -> str | None:
     hit = mapped(arg, v)
     return hit[0] if hit else None
 
-# %% ../../nbs/library/10_fhir/15b_v2datatypes.ipynb #1673bfd7
+# %% ../../nbs/library/10_fhir/15b_v2datatypes.ipynb #6fedbc07
 EXT = "http://hl7.org/fhir/StructureDefinition/"
 V2 = "http://terminology.hl7.org/CodeSystem/v2-"
 
@@ -251,7 +251,7 @@ def identifier(c: list[str], x: Conversion, arg: str = "") -> dict | None:
     if system: out["system"] = system
     out["value"] = value
     if len(c) > 6 and (p := period(_when(part(c, 7), x), _when(part(c, 8), x))): out["period"] = p
-    if name: out["assigner"] = {"display": name}
+    if name and (name := x.text(name)): out["assigner"] = {"display": name}
     if len(c) > 2 and (digit := x.text(c[1])): out["extension"] = [{"url": EXT + "identifier-checkDigit", "valueString": digit}]
     return out
 
@@ -263,7 +263,7 @@ def entity(c: list[str], x: Conversion, arg: str = "") -> dict | None:
     out = {"type": identifier_type(arg)} if arg else {}
     if system: out["system"] = system
     out["value"] = value
-    if name: out["assigner"] = {"display": name}
+    if name and (name := x.text(name)): out["assigner"] = {"display": name}
     return out
 
 # %% ../../nbs/library/10_fhir/15b_v2datatypes.ipynb #df7de189
