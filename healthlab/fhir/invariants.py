@@ -318,7 +318,7 @@ def broken(rule: Rule, path: str, o, scope: Scope):
     except (FHIRPathError, AttributeError, TypeError, KeyError, ValueError, IndexError): return   # malformed input: the structure check names it
     if not kept: scope.issues.append(Issue(rule.severity, "invariant", path, f"{rule.key}: {rule.human}"))
 
-# %% ../../nbs/library/10_fhir/11v_invariants.ipynb #8d99ace4
+# %% ../../nbs/library/10_fhir/11v_invariants.ipynb #43ebc565
 def examine(o: dict, name: str, path: str, scope: Scope, extensions: bool, hints: bool):
     "Run every rule on an element and inside it."
     own, children = plan(name, extensions, hints)
@@ -333,7 +333,7 @@ def examine(o: dict, name: str, path: str, scope: Scope, extensions: bool, hints
             for rule in stated: broken(rule, at, item, scope)
             if not kind or not isinstance(item, dict): continue
             if kind == "Resource":
-                if item.get("resourceType") in resource_types():
+                if isinstance(inner := item.get("resourceType"), str) and inner in resource_types():
                     inner = Scope(item, scope.root if k == "contained" else item, scope.issues, scope.resolve)
                     examine(item, item["resourceType"], at, inner, extensions, hints)
             else: examine(item, kind, at, scope, extensions, hints)
@@ -348,5 +348,5 @@ def invariants(resource: dict,        # a decoded resource
     "The invariants a resource breaks; each issue names the rule and HL7's own wording of it."
     issues: list[Issue] = []
     name = resource.get("resourceType")
-    if name in resource_types(): examine(resource, name, path or name, Scope(resource, resource, issues, resolve), extensions, hints)
+    if isinstance(name, str) and name in resource_types(): examine(resource, name, path or name, Scope(resource, resource, issues, resolve), extensions, hints)
     return issues

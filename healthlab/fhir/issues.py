@@ -88,7 +88,7 @@ def place(text: str, position: int) -> str:
     "Line and column of a position, counted from 1."
     return f"line {text.count(chr(10), 0, position) + 1}, column {position - text.rfind(chr(10), 0, position)}"
 
-# %% ../../nbs/library/10_fhir/10c_issues.ipynb #455076d5
+# %% ../../nbs/library/10_fhir/10c_issues.ipynb #30ea6802
 def load(data: bytes | str,  # a JSON document
          ) -> tuple[object, list[Issue]]:  # the value, or None and why
     "Read JSON strictly; whatever is wrong comes back as an issue, never as an exception."
@@ -99,7 +99,7 @@ def load(data: bytes | str,  # a JSON document
     try: return json.loads(text, object_pairs_hook=pairs, parse_float=Decimal, parse_int=integer, parse_constant=refuse), []
     except json.JSONDecodeError as e:
         if text[e.pos:e.pos + 2] in ("//", "/*"): reason = "comments are not allowed in JSON"
-        elif e.pos >= len(text.rstrip()): reason = "the document is truncated"
+        elif e.pos >= len(text.rstrip()) or e.msg.startswith("Unterminated"): reason = "the document is truncated"
         else: reason = e.msg[0].lower() + e.msg[1:]
         return None, fatal(f"Not JSON at {place(text, e.pos)}: {reason}")
     except RecursionError: return None, fatal("The JSON is nested too deeply to be FHIR")
