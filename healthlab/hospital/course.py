@@ -422,7 +422,7 @@ def _deliver(ch, seed, life, day, key, end, queue):
         if q.key == "pregnancy" and q.abated is None: q.abated = v.end
     _after(ch, life, v, queue)
 
-# %% ../../nbs/library/25_hospital/25c_course.ipynb #9afb6792
+# %% ../../nbs/library/25_hospital/25c_course.ipynb #b92db4d1
 def _childhood(ch, seed, life, start):
     "Vaccines by schedule, given at check-ups; conditions older than the window were diagnosed at visits of their time."
     p, due = life.person, []
@@ -439,7 +439,7 @@ def _childhood(ch, seed, life, start):
         if v is None:
             v = visits[d.year, d.month // 3, what] = open_visit(ch, seed, life, "problem" if what == "problem" else "wellness", d, key if what == "problem" else None)
         if what == "problem": problem(life, v, key, min(v.start, datetime.combine(d, datetime.min.time()) + timedelta(hours=7)))
-        else: life.vaccines.append((key, v.start + timedelta(minutes=12), v.id))
+        elif not any(k == key and i == v.id for k, _, i in life.vaccines): life.vaccines.append((key, v.start + timedelta(minutes=12), v.id))
 
 def _vaccinate(ch, life, v):
     "Doses due at a check-up inside the window."

@@ -257,7 +257,7 @@ def _list(r, ch, p, others): r["subject"] = [r["subject"]]; return f"{r['resourc
 @defect("invalid-gender", "ingest", "Patient")
 def _gender(r, ch, p, others): r["gender"] = ch.pick(("M", "F", "W")); return "Patient.gender"
 
-# %% ../../nbs/library/25_hospital/25i_defects.ipynb #1d273a89
+# %% ../../nbs/library/25_hospital/25i_defects.ipynb #343afeb7
 def inject(items: list,   # the patient's resources; changed in place, twins appended
            seed: int,     # the hospital's seed
            index: int,    # the patient's number
@@ -286,11 +286,11 @@ def inject(items: list,   # the patient's resources; changed in place, twins app
 
 RAW = ("truncated-line", "encoding-damage", "not-json")
 
-def damage(encoded: list, seed: int, index: int, rate: float) -> dict[int, tuple[str, bytes]]:
-    "Damage to the bytes of whole NDJSON lines (never to patients or encounters, on which others hang): position → (kind, bytes)."
+def damage(encoded: list, seed: int, index: int, rate: float, taken=frozenset()) -> dict[int, tuple[str, bytes]]:
+    "Damage to the bytes of whole NDJSON lines (never to patients or encounters, on which others hang, nor to positions `taken` by a defect): position → (kind, bytes)."
     ch, out = Chance(seed, index, 10), {}
     for n, (t, _, data) in enumerate(encoded):
-        if t not in ("Observation", "Procedure", "Immunization") or not ch.yes(rate * .06): continue
+        if t not in ("Observation", "Procedure", "Immunization") or not ch.yes(rate * .06) or n in taken: continue
         kind = ch.pick(RAW)
         middle = len(data) // 2
         out[n] = kind, {"truncated-line": data[: ch.whole(middle // 2, middle)], "encoding-damage": data[:middle] + b"\xff\xfe\x80" + data[middle:], "not-json": b"<xml>" + data[:40].replace(b"\n", b"")}[kind]

@@ -142,7 +142,7 @@ def signature(s: Scene):
     if ch.yes(.22): w.line("cc: {d}", d=physician(s, s.p.pcp))
     if ch.yes(.12): w.line("Questions: {m} or {u}", m=phi(d.email, "EMAIL"), u=phi(s.org.url, "URL"))
 
-# %% ../../nbs/library/25_hospital/25e_notes.ipynb #f054faeb
+# %% ../../nbs/library/25_hospital/25e_notes.ipynb #714c6dda
 SHOWS = {"hf": ("dyspnea doe orthopnea edema weightgain fatigue", "chestpain fever syncope"), "copd_exac": ("dyspnea cough wheeze", "fever chestpain hemoptysis"), "copd": ("doe cough wheeze", "fever hemoptysis weightloss"), "pneumonia": ("cough fever chills dyspnea fatigue", "hemoptysis chestpain rash"),
          "sepsis": ("fever chills confusion weakness", "headache rash diarrhea"), "mi": ("chestpain dyspnea nausea", "syncope fever cough"), "stroke": ("weakness facialdroop confusion", "headache syncope chestpain"), "aki": ("fatigue nausea weakness", "dysuria hematuria fever"), "gibleed": ("melena dizziness fatigue", "abdpain vomiting weightloss"),
          "hip_fx": ("pain swelling", "syncope headache chestpain"), "cellulitis": ("swelling pain fever", "chills numbness"), "pe": ("dyspnea chestpain", "hemoptysis syncope fever"), "uti": ("dysuria frequency fever", "hematuria vomiting backache"), "depression": ("lowmood anhedonia insomnia fatigue", "si"), "anxiety": ("palpitations insomnia", "si chestpain"),
@@ -164,10 +164,11 @@ def story(s: Scene):
     "History of present illness."
     w, ch = s.w, s.ch
     yes, no = shows(s)
-    since = ch.pick((Piece(f"{ch.whole(2, 6)} days", label="Time"), Piece(f"{ch.whole(1, 3)} weeks", label="Time"), Piece("yesterday", label="Time"), Piece("this morning", label="Time")))
+    since = ch.pick((plain(f"{ch.whole(2, 6)} days", "Time"), plain(f"{ch.whole(2, 3)} weeks", "Time"), plain(f"{ch.whole(5, 30)} hours", "Time")))
+    when = ch.pick((plain("yesterday", "Time"), plain("this morning", "Time"), plain("last night", "Time"), day(ch, s.v.start - timedelta(days=ch.whole(1, 9)), True)))
     known = [k for k in s.problems() if k != s.v.reason][:4]
     hx = Piece(inner=(ch.pick((" with a history of ", " with a PMH of ", " w/ h/o ", " with past medical history significant for ")), joined([diagnosis(ch, k) for k in known]))) if known else Piece(inner=(" with no significant past medical history",))
-    w.say(ch.pick(("{who} is a {intro}{hx} who presents with {sx} for {t}. ", "{who} is a {intro}{hx} presenting with {t} of {sx}. ", "This is a {intro}{hx} who comes in with {sx} x {t}. ", "{intro}{hx}, here for {sx} over the last {t}. ")), who=patient(s), intro=intro(s), hx=hx, sx=symptoms(s, yes), t=since)
+    w.say(ch.pick(("{who} is a {intro}{hx} who presents with {sx} for {t}. ", "{who} is a {intro}{hx} presenting with {t} of {sx}. ", "This is a {intro}{hx} who comes in with {sx} x {t}. ", "{intro}{hx}, here for {sx} over the last {t}. ", "{who}, a {intro}{hx}, has had {sx} since {d}. ", "{sx} began {d} in this {intro}{hx}. ")), d=when, who=patient(s), intro=intro(s), hx=hx, sx=symptoms(s, yes), t=since)
     w.say(ch.pick(("{he} denies {no}. ", "No {no}. ", "{he} reports no {no}. ", "Negative for {no}. ", "Pt denies any {no}. ")), he=pronoun(s).capitalize(), no=symptoms(s, no, NEGATIVE, ch.pick((" or ", ", or ", " and "))))
     if ch.yes(.4): w.say(ch.pick(("Symptoms were first noticed by {r} on {d}. ", "History obtained from {r} on {d}. ", "{R} called on {d} because of worsening. ")), r=relative(s), R=Piece(inner=("Per ", relative(s), ", who")), d=day(ch, s.v.start - timedelta(days=1), True))
     if (k := _SIMILAR.get(s.v.reason or "")) and ch.yes(.5): w.say(ch.pick(("Initially there was concern for {x}. ", "Referred with question of {x}. ", "Outside provider suspected {x}. ")), x=diagnosis(ch, ch.pick(k), POSSIBLE))
@@ -176,7 +177,7 @@ def story(s: Scene):
     if s.p.employer and ch.yes(.12): w.say("Symptoms began while at work at {e}. ", e=phi(s.p.employer, "ORGANIZATION"))
     w.add("\n")
 
-# %% ../../nbs/library/25_hospital/25e_notes.ipynb #842b78f7
+# %% ../../nbs/library/25_hospital/25e_notes.ipynb #9924d06a
 def history(s: Scene):
     "Past medical history: a list, a sentence, or dates with it."
     w, ch = s.w, s.ch
@@ -226,7 +227,7 @@ def living(s: Scene):
     if s.years >= 18:
         if p.employer: w.say(ch.pick(("Works as a {j} at {e}. ", "Employed: {j}, {e}. ")), j=plain(p.occupation, "Employment"), e=phi(p.employer, "ORGANIZATION"))
         else: w.say(ch.pick(("{x} {j}. ", "{x}, former {j}. ")), x=plain("Retired" if s.years > 62 else "Unemployed", "Employment"), j=plain(p.occupation, "Employment"))
-        if p.smoker == "never": w.say(ch.pick(("{x}. ", "Denies {x}. ")) if False else "{x}. ", x=plain(ch.pick(("Never smoker", "Never smoked", "Denies tobacco use")), "SubstanceUse", NEGATIVE))
+        if p.smoker == "never": w.say("{x}. ", x=plain(ch.pick(("Never smoker", "Never smoked", "Denies tobacco use")), "SubstanceUse", NEGATIVE))
         elif p.smoker == "former": w.say("{x}, quit {n} years ago. ", x=plain(ch.pick(("Former smoker", "Ex-smoker")), "SubstanceUse", PAST), n=str(ch.whole(2, 20)))
         else: w.say("{x}, {n}. ", x=plain(ch.pick(("Smokes", "Current smoker", "Active tobacco use")), "SubstanceUse"), n=plain(ch.pick(("1 ppd", "half a pack per day", "10 cigarettes/day", "1.5 packs per day")), "SubstanceUseAmount"))
         w.say({"none": "{x}. ", "social": "{x}, {a}. ", "heavy": "{x}, {b}. "}[p.alcohol], x=plain({"none": "No alcohol", "social": "Social alcohol", "heavy": "Heavy alcohol use"}[p.alcohol], "SubstanceUse", NEGATIVE if p.alcohol == "none" else Assertion()), a=plain(ch.pick(("1-2 drinks per week", "2 glasses of wine weekly")), "SubstanceUseAmount"), b=plain(ch.pick(("a pint of vodka daily", "6-8 beers a day")), "SubstanceUseAmount"))
@@ -296,7 +297,7 @@ def results(s: Scene):
     else: w.line("{x}.", x=joined([measurement(ch, k, latest[k].value, unit=ch.yes(.5)) for k in keys[:ch.whole(5, 14)]], ", "))
     if "a1c" in latest and ch.yes(.6): w.line("{x}, goal < 7.", x=measurement(ch, "a1c", latest["a1c"].value))
 
-# %% ../../nbs/library/25_hospital/25e_notes.ipynb #e9e63f0e
+# %% ../../nbs/library/25_hospital/25e_notes.ipynb #a0b4f15b
 _PLAN = {"t2dm": ("check {a} in 3 months", "a1c"), "htn": ("recheck {a} at next visit, low salt diet", "sbp"), "hf": ("daily weights, strict I/O, trend {a}", "bnp"), "ckd3": ("avoid nephrotoxins, follow {a}", "creatinine"), "ckd4": ("nephrology referral, trend {a}", "creatinine"), "hyperlipidemia": ("repeat {a} in 6 months", "ldl"),
          "afib": ("rate controlled, monitor {a}", "hr"), "depression": ("repeat {a} next visit", "phq9"), "hypothyroid": ("check {a} in 8 weeks", "tsh"), "copd": ("{a} yearly, smoking cessation counselled", "fev1")}
 
@@ -314,6 +315,7 @@ def assessment(s: Scene):
             w.say(ch.pick(("Cannot rule out {a}. ", "Possible superimposed {a}. ", "Differential includes {a}. ", "{A} is also on the differential. ")), a=diagnosis(ch, a, POSSIBLE), A=diagnosis(ch, a, POSSIBLE))
             if ch.yes(.5): w.say(ch.pick(("{b} unlikely. ", "Low suspicion for {b}. ", "Doubt {b}. ")), b=diagnosis(ch, b if b != a else k[-1], UNLIKELY)) if b != a or len(k) > 1 else None
         given = [m for m in s.lf.meds if m.visit == s.v.id and m.start <= s.time]
+        if not given: w.add(ch.pick(("supportive care. ", "monitor closely. ", "as above. ", "improving, continue current care. ")))
         for m in given[:3]: w.say(ch.pick(("Started {m}. ", "Continue {m}. ", "Will treat with {m}. ")), m=medication(ch, m.key, days=m.course))
         w.add("\n")
     for k in chronic[:5]:
@@ -387,7 +389,7 @@ def discharge(s: Scene):
     if ch.yes(.35): w.line("Results are on the portal: {u}", u=phi(f"{s.org.url}/portal/{s.p.mrn.lower()}", "URL"))
     if ch.yes(.25): w.line("Patient may be reached at {t} or {m}.", t=phi(s.p.mobile, "PHONE"), m=phi(s.p.email, "EMAIL"))
 
-# %% ../../nbs/library/25_hospital/25e_notes.ipynb #64cbe970
+# %% ../../nbs/library/25_hospital/25e_notes.ipynb #1296a4f1
 _READ = {"cxr": {"hf": ("Cardiomegaly with bilateral interstitial opacities, consistent with {x}.", "edema_"), "pneumonia": ("Right lower lobe consolidation compatible with {x}.", "pneumonia"), "sepsis": ("Patchy left basilar opacity, {x} cannot be excluded.", "?pneumonia"), "copd_exac": ("Hyperinflated lungs consistent with {x}.", "copd"), "pe": ("No focal consolidation to suggest {x}.", "-pneumonia")},
          "cthead": {"stroke": ("Hypodensity in the right MCA territory concerning for acute {x}.", "+stroke"), "concussion": ("No evidence of acute {x} or hemorrhage.", "-stroke")}, "hipxr": {"hip_fx": ("Displaced {x} on the right.", "hip_fx")}, "ctabd": {"colon_ca": ("Irregular thickening of the sigmoid colon, suspicious for {x}.", "+colon_ca")}}
 
@@ -398,7 +400,7 @@ def radiology(s: Scene):
     head(s, "Exam", "Examination", "Procedure"); w.line("{p}, {d}", p=procedure(ch, key), d=day(ch, at))
     head(s, "Indication", "Clinical History"); w.line("{i} with {x}", i=intro(s), x=symptoms(s, shows(s)[0][:2]))
     head(s, "Comparison"); w.line("{d}" if ch.yes(.5) else "None.", d=day(ch, at - timedelta(days=ch.whole(40, 700))))
-    if ch.yes(.5): head(s, "Technique"); w.line(ch.pick(("Single portable AP view.", "PA and lateral views.", "Axial images without contrast.")) + (" Scanner serial {n}." if ch.yes(.25) else ""), n=phi(s.p.device, "DEVICE"))
+    if ch.yes(.5): head(s, "Technique"); w.line((ch.pick(("Single portable AP view.", "PA and lateral views.")) if key in ("cxr", "hipxr") else "Axial images without contrast.") + (" Scanner serial {n}." if ch.yes(.25) else ""), n=phi(s.p.device, "DEVICE"))
     head(s, "Findings")
     template, code = _READ[key].get(s.v.reason, ("No acute abnormality. No {x}.", "-pneumonia" if key == "cxr" else "-stroke" if key == "cthead" else "-hip_fx"))
     sign, k = (code[0], code[1:]) if code[0] in "?+-" else ("", code)

@@ -42,7 +42,7 @@ class Made(Struct):
     counts: dict = field(default_factory=dict)
     defects: list = field(default_factory=list)
 
-# %% ../../nbs/library/25_hospital/25k_simulation.ipynb #37a40abd
+# %% ../../nbs/library/25_hospital/25k_simulation.ipynb #ac47f971
 def _everything(job: Job, index: int):
     lf = life(job.seed, index, job.start, job.end)
     written = list(notes_of(lf, job.seed))
@@ -61,7 +61,7 @@ def _fhir(job, people, made):
             _put(job, name, records.bundle(encoded), made)
             for n in places: places[n].append((name, n))
         if "ndjson" in job.formats:
-            broken = damage(encoded, job.seed, lf.person.index, job.defects) if job.defects else {}
+            broken = damage(encoded, job.seed, lf.person.index, job.defects, {n for n, _ in labels}) if job.defects else {}
             for n, (t, _, data) in enumerate(encoded):
                 name = f"ndjson/{t}.{job.first // CHUNK:04d}.ndjson"
                 rows = lines.setdefault(name, [])
