@@ -116,7 +116,7 @@ def system_of(oid: str) -> str | None:
     "The URI of a code system or identifier root given by OID, UUID or name."
     return OIDS.get(oid) or IDENTIFIERS.get(oid) or (_uri(oid) if oid else None)
 
-# %% ../../nbs/library/10_fhir/16_cda.ipynb #820b0c58
+# %% ../../nbs/library/10_fhir/16_cda.ipynb #be2a1afc
 def clean(text: str | None) -> str | None:
     "A FHIR string: white space folded, never empty."
     if not text: return None
@@ -161,7 +161,7 @@ class Reading:
         ref = n if n.tag == "reference" else n.find("reference")
         if ref is not None and ref.get("value").startswith("#"):
             target = self.anchors.get(ref.get("value")[1:])
-            if target is not None and (t := narrative(target)): return t
+            if target is not None and (t := narrative(target).removeprefix("- ")): return t
         return clean(narrative(n))
 
 # %% ../../nbs/library/10_fhir/16_cda.ipynb #aa94c141
