@@ -4,7 +4,7 @@
 __all__ = ['DECODER', 'POLICIES', 'NEUTRAL', 'OBJECTS', 'TEXTS', 'Context', 'pseudonym', 'shifted', 'birthdate', 'scrubbed',
            'term', 'reference', 'identifier', 'members', 'walk', 'quantity', 'resource_of', 'transform']
 
-# %% ../../nbs/library/40_deid/44_resource.ipynb #da55985d
+# %% ../../nbs/library/40_deid/44_resource.ipynb #1c1f4a18
 import base64, re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import msgspec
 
+from .patterns import LABELS
 from .policy import Policy, load_policy
 from .text import Known, date_offset, draw, find, number_surrogate, replacement, scrub, secret
 from ..fhir.types import resource_types, type_row
@@ -42,7 +43,7 @@ def pseudonym(key: bytes, kind: str, id: str) -> str:
     "A resource's new id: 32 hex digits, the same wherever it is referred to."
     return f"{draw(key, 'id', kind, id) >> 128:032x}"
 
-# %% ../../nbs/library/40_deid/44_resource.ipynb #f0acd5f2
+# %% ../../nbs/library/40_deid/44_resource.ipynb #78c3629c
 def shifted(text: str, days: int) -> str | None:
     "A FHIR date, dateTime or instant, moved."
     m = re.match(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?", text)
@@ -76,14 +77,22 @@ def _attachment(c, value):
 
 def scrubbed(c: Context, text: str) -> str:
     "Free text without identifiers; what was found is counted under its HIPAA letter."
-    from healthlab.deid.patterns import LABELS
-    spans = find(text, c.known)
+    spans = _spans(c, text)
+    if not spans: return text
     out, at = [], 0
     for s in spans:
         out += [text[at:s.start], replacement(c.key, s, text[s.start:s.end], "surrogate", c.known or Known(), c.seed)]
         at = s.end
         c.did("scrub", LABELS[s.label])
     return "".join([*out, text[at:]])
+
+@lru_cache(maxsize=100_000)
+def _found(text: str) -> tuple: return tuple(find(text))
+
+def _spans(c, text):
+    "What is found; short texts that recur and touch nothing of the patient's record are looked at once."
+    if len(text) > 200 or c.known is not None and (any(ch.isdigit() for ch in text) or not c.known.words.isdisjoint(re.findall(r"[^\W\d_]+", text.lower()))): return find(text, c.known)
+    return _found(text)
 
 @lru_cache(maxsize=100_000)
 def _plain_term(text: str) -> bool: return not find(text, None, coded=True)

@@ -150,15 +150,16 @@ def find(
     spans = merged(spans)
     return spans if back is None else [Span(back[s.start], back[s.end - 1] + 1, s.label) for s in spans]
 
-# %% ../../nbs/library/40_deid/43_text.ipynb #40db7b46
+# %% ../../nbs/library/40_deid/43_text.ipynb #61d9ebba
+# the lists are fixed data of the package, so a pool can never be empty; the lesson below holds that
 @lru_cache(maxsize=1)
 def pools() -> dict[str, list[str]]:
     "Common, unambiguous names to draw from, by kind, and towns."
     out = {"female": [], "male": [], "last": [], "town": [w.title() for w, (k, a) in places().items() if "u" in k and a == 0 and " " not in w]}
     for w, (f, m, l, ambiguity) in names().items():
         if ambiguity or w in vocabulary(): continue
-        if f >= 5 and m < 3: out["female"].append(w)
-        if m >= 5 and f < 3: out["male"].append(w)
+        if f >= 4 and f > m + 1: out["female"].append(w)
+        if m >= 4 and m > f + 1: out["male"].append(w)
         if l >= 4 and f < 3 and m < 3: out["last"].append(w)
     return out
 

@@ -109,7 +109,7 @@ def bars(
     ax.margins(x=.16)
     if not values: ax.text(.02, .5, "none", transform=ax.transAxes)
 
-# %% ../../nbs/library/80_pipelines/85_overview.ipynb #7bb5bc21
+# %% ../../nbs/library/80_pipelines/85_overview.ipynb #c1ba45cf
 def flow_figure(
     records: dict[str, RunRecord], # as `load` returns them
 ):
@@ -123,8 +123,6 @@ def flow_figure(
     types = sorted(i.get("types", {}).items(), key=lambda kv: -kv[1])[:10]
     bars(right, dict(types), "The commonest resource types read", PALETTE["sky"])
     return fig
-
-_ = flow_figure(sample)
 
 # %% ../../nbs/library/80_pipelines/85_overview.ipynb #cae0c453
 def rejects(
