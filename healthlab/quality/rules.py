@@ -345,7 +345,7 @@ def reference_type(check: Check, rows: Rows, world: World, out: Evidence) -> Non
     typed = [(i, v.split("/")[0].split("?")[0]) for i, v in enumerate(column) if type(v) is str and "://" not in v and not v.startswith(("#", "urn:")) and ("/" in v or "?" in v)]
     out.objects(check, rows, len(typed), [i for i, t in typed if t not in allowed], detail="points to another type of resource")
 
-# %% ../../nbs/library/35_quality/35d_rules.ipynb #3e4f7ab1
+# %% ../../nbs/library/35_quality/35d_rules.ipynb #7139c201
 _IDENTITY = frozenset(("id", "meta", "text", "identifier", "issued", "recordedDate", "recorded", "contained", "implicitRules"))
 _RECORDERS = frozenset(("Provenance", "AuditEvent", "Bundle", "Binary", "List"))
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -368,7 +368,7 @@ def gather_identifiers(check: Check, rows: Rows, world: World, out: Evidence) ->
             if type(x) is dict and type(x.get("system")) is str and type(x.get("value")) is str and len(x["value"]) > 2:
                 keys.append(f"{rows.type}|{x['system']}|{x['value']}"); at.append(i)
     out.evaluated[check.name] = out.evaluated.get(check.name, 0) + len(keys)
-    if keys: out.add("identifiers", key=hashed(keys), rid=rows.rid[at])
+    if keys: out.add(f"identifiers {rows.type}", key=hashed(keys), rid=rows.rid[at])
 
 @rule("person")
 def gather_persons(check: Check, rows: Rows, world: World, out: Evidence) -> None:

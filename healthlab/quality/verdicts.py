@@ -122,7 +122,7 @@ def _wrong_patients(evidence: Evidence, world: World, v: Verdicts, checks: dict)
     evidence.violations["reference-same-patient"] = len(blame)
     v.explained["reference-same-patient"] = len(evidence.edges) - len(blame)
 
-# %% ../../nbs/library/35_quality/35f_verdicts.ipynb #2ccb975f
+# %% ../../nbs/library/35_quality/35f_verdicts.ipynb #1fce8ec7
 def _of_source(check: Check, group: str, n: int, evidence: Evidence, right: dict) -> bool:
     if not group: return False
     if check.kind == "code_format":
@@ -134,7 +134,7 @@ def _of_source(check: Check, group: str, n: int, evidence: Evidence, right: dict
         rows = evidence.rows.get(group, 0)
         return n > (1 - check.params["share"]) * rows
     if check.kind == "any_of": return n >= 10 and n > 0.5 * total
-    if check.kind in ("required", "implies", "pattern", "number_range", "value_set", "coded"): return n >= 10 and n > 0.5 * evidence.evaluated[check.name]
+    if check.kind in ("required", "implies", "pattern", "number_range", "value_set", "coded"): return n >= 10 and n > 0.2 * evidence.evaluated[check.name]
     return False
 
 def _families(suspects: list[Suspect], right: dict, checks: dict) -> set[str]:
@@ -162,7 +162,7 @@ def _shared(suspects: list[Suspect], checks: dict, evidence: Evidence, v: Verdic
         else: keep += found
     return keep
 
-# %% ../../nbs/library/35_quality/35f_verdicts.ipynb #8d4a6346
+# %% ../../nbs/library/35_quality/35f_verdicts.ipynb #189c148a
 def _displays(evidence: Evidence, checks: dict, v: Verdicts) -> None:
     "A display that is another code's, on a code that has its own."
     check = checks.get("code-display")
@@ -186,7 +186,8 @@ def _displays(evidence: Evidence, checks: dict, v: Verdicts) -> None:
 
 def _copies(evidence: Evidence, checks: dict, v: Verdicts) -> None:
     "Rows that share content, an identifier, or a person's name, birth date and gender."
-    for name, array in (("content-unique", "content"), ("identifier-unique", "identifiers"), ("person-unique", "persons")):
+    of_types = [("identifier-unique", a) for a in sorted(evidence.arrays) if a.startswith("identifiers ")]
+    for name, array in (("content-unique", "content"), *of_types, ("person-unique", "persons")):
         if name not in checks: continue
         keys, rids = column(evidence, array, "key", np.uint64), column(evidence, array, "rid", np.uint64)
         o = np.argsort(keys, kind="stable")
@@ -199,7 +200,7 @@ def _copies(evidence: Evidence, checks: dict, v: Verdicts) -> None:
         groups = {key: members for key, members in groups.items() if len(members) > 1}
         extra = sum(len(m) - 1 for m in groups.values())
         if extra >= 10 and extra > 0.1 * len(np.unique(rids)): # two sources speak of the same persons: a matter of linkage, not of rows
-            v.shared.append((name, "rows of several sources are not linked", extra))
+            v.shared.append((name, f"rows of several sources are not linked: {array}", extra))
             continue
         for key, members in groups.items(): v.copies[key] = members; v.copy_check[key] = name
 
