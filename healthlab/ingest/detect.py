@@ -3,8 +3,8 @@
 # %% auto #0
 __all__ = ['READABLE', 'MAGIC', 'DELIMITERS', 'HEAD', 'Format', 'detect', 'detect_file']
 
-# %% ../../nbs/library/30_ingest/30_detect.ipynb #eb2bc083
-import csv, io, re, zlib
+# %% ../../nbs/library/30_ingest/30_detect.ipynb #27e007d0
+import csv, io, json, re, zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class Format:
     remedy: str = ""   # what to do
     gzip: bool = False # whether the content is compressed
 
-# %% ../../nbs/library/30_ingest/30_detect.ipynb #e6ee70c6
+# %% ../../nbs/library/30_ingest/30_detect.ipynb #f3142ffd
 DELIMITERS = ",;\t|"
 
 def _dialect(lines: list[str]) -> str | None:
@@ -47,8 +47,16 @@ def _dialect(lines: list[str]) -> str | None:
         header = rows[0]
         if len(header) < 2 or any(not h.strip() or len(h) > 60 for h in header) or len({h.strip().lower() for h in header}) < len(header): continue
         full = [len(r) == len(header) for r in rows[1:-1] or rows[1:]]
-        if not full or sum(full) >= .8 * len(full): return d
+        if not full or sum(full) >= .6 * len(full): return d
     return None
+
+def _json_format(first, rest, newline, whole):
+    "NDJSON has an object on each line; a bundle may have an entry on each line, but its first line is no whole object."
+    bundle = re.search(r'"resourceType"\s*:\s*"Bundle"', first[:4096])
+    if not newline: return "fhir-json" if whole or bundle or first[:1] == "[" else "ndjson" # one line that goes on beyond the sample
+    if first[:1] != "{" or rest[:1] != "{": return "fhir-json"
+    try: return "ndjson" if isinstance(json.loads(first), dict) else "fhir-json"
+    except (ValueError, RecursionError): return "fhir-json" if bundle or len(first) < 3 else "ndjson"
 
 def _text_format(text: str, whole: bool) -> str:
     start = text.lstrip("\ufeff \t\r\n\x0b\x1c")
@@ -56,8 +64,7 @@ def _text_format(text: str, whole: bool) -> str:
     if start.startswith("<"): return "ccda" if re.search(r"<(\w+:)?ClinicalDocument\b", start) else "xml"
     if start[:1] in "{[" and start:
         first, newline, rest = start.partition("\n")
-        first = first.rstrip()
-        return "ndjson" if newline and rest.lstrip()[:1] == "{" and first.endswith("}") and first.count("{") == first.count("}") else "fhir-json"
+        return _json_format(first.rstrip(), rest.lstrip(), bool(newline), whole)
     lines = start.splitlines() if whole else start.splitlines()[:-1] or start.splitlines()
     if len(lines) > 1 and _dialect(lines[:50]): return "csv"
     return "note"

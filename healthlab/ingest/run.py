@@ -54,7 +54,7 @@ class IngestReport:
         rows = [(k, f"{v:,}") for k, v in self.__dict__.items() if isinstance(v, int)]
         return "\n".join(["| | |", "|---|--:|", *(f"| {k} | {v} |" for k, v in rows), *(f"| rejected: {k} | {v:,} |" for k, v in self.rejects.items())])
 
-# %% ../../nbs/library/30_ingest/34_ingest.ipynb #dc4a4edf
+# %% ../../nbs/library/30_ingest/34_ingest.ipynb #4e10d0e4
 GROUP = 8 << 20   # bytes of content in a group of small files: a second's work for a worker
 LARGE = 64 << 20  # a file with more content than this is streamed
 GZIP_RATIO = 12   # JSON compresses about so
@@ -76,15 +76,21 @@ def _provides(path):
     "Whether the file begins with what others refer to."
     import re
     try:
+        if not path.is_file(): return False
         with open(path, "rb") as f: head = next(fb.pieces(f, 4096), b"")[:4096]
     except Exception: return False # it is named when it is read
     kinds = [k for k in re.findall(rb'"resourceType"\s*:\s*"(\w+)"', head) if k != b"Bundle"]
     return bool(kinds) and kinds[0] in PROVIDERS
 
 def _content(path):
+    "Bytes of content, by a gzip file's own statement or the usual ratio, whichever is more."
     try:
+        if not path.is_file(): return 0
         size = path.stat().st_size
-        with open(path, "rb") as f: return size * GZIP_RATIO if f.read(2) == b"\x1f\x8b" else size
+        with open(path, "rb") as f:
+            if f.read(2) != b"\x1f\x8b": return size
+            f.seek(max(0, size - 4))
+            return max(size * GZIP_RATIO, int.from_bytes(f.read(4), "little"))
     except OSError: return 0
 
 # %% ../../nbs/library/30_ingest/34_ingest.ipynb #d9fe5e58
@@ -147,7 +153,7 @@ def _csv_chunks(f, path, name, rejects):
     while held := tuple(islice(found, 20000)): yield Task(file=name, format="csv", items=held, mapping={"plan": how, "width": len(header)})
     yield Task(file=name, format="csv", last=True)
 
-# %% ../../nbs/library/30_ingest/34_ingest.ipynb #555ac0f3
+# %% ../../nbs/library/30_ingest/34_ingest.ipynb #d557b0e9
 RESOURCE_COLUMNS = ["id", "patient", "last_updated", "hash", "run_id", "source", "resource"]
 
 class Referred(dict):
@@ -229,14 +235,14 @@ class Committer:
         "Row → 'new' or 'newer'; everything else is a duplicate or older."
         kinds, ids, hashes, updated = (t[c].to_pylist() for c in ("type", "id", "hash", "last_updated"))
         keys = [self.index.seal(f"{k}/{i}") for k, i in zip(kinds, ids)]
-        stamps = [stamp(u, h) for u, h in zip(updated, hashes)]
+        stamps = [stamp(u, h, v, self.index.generation) for u, h, v in zip(updated, hashes, t["version"].to_pylist())]
         there, best, same = self.index.known("res", keys), {}, 0
         for row, (k, s) in enumerate(zip(keys, stamps)):
             current = best[k][0] if k in best else there.get(k)
-            if current is None or s > current:
+            if current is not None and current.rpartition("|")[2] == hashes[row]: same += 1
+            elif current is None or s > current:
                 if k in best or k in there: self.report.superseded += 1
                 best[k] = (s, row)
-            elif s == current: same += 1
             else: self.report.superseded += 1
         self.report.duplicates += same
         return {row: "newer" if k in there else "new" for k, (_, row) in best.items()}, keys, stamps, kinds
@@ -271,7 +277,7 @@ class Committer:
             self.lake.write("identified", "reject", t, run_id=self.report.run_id)
         return sealed
 
-# %% ../../nbs/library/30_ingest/34_ingest.ipynb #b39df3a0
+# %% ../../nbs/library/30_ingest/34_ingest.ipynb #052ed86b
 def ingest(
     source, # a folder of exports, or one file
     lake,   # a Lake
@@ -290,7 +296,10 @@ def ingest(
     with lake.lock("ingest"):
         index = Index(lake)
         audit.record("ingest.start", zone="identified", run_id=report.run_id)
-        try: _ingest(source, lake, index, report, workers)
+        try:
+            index.begin(report.run_id, str(source.resolve()))
+            _ingest(source, lake, index, report, workers)
+            index.finish()
         finally: index.close()
         report.seconds = round(time.monotonic() - start, 3)
         report.peak_mb = _peak()
