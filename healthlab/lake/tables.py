@@ -15,7 +15,7 @@ from ..core.settings import settings
 from .crypto import Encryption
 from .storage import AdlsStorage, LocalStorage, Storage, storage_error
 
-# %% ../../nbs/library/20_lake/21a_tables.ipynb #4acf00a9
+# %% ../../nbs/library/20_lake/21a_tables.ipynb #71be4091
 def delta_type(t):
     "The Arrow type Delta stores `t` as; `InputError` when there is none."
     import pyarrow as pa
@@ -40,14 +40,14 @@ def delta_schema(schema):
 
 def fitted(batch, schema, where: str):
     "The batch as a table of `schema`: columns by name, absent ones null; `InputError` names a column that does not fit, never its values."
-    import pyarrow as pa
+    import pyarrow as pa, pyarrow.compute as pc
     if extra := set(batch.schema.names) - set(schema.names):
         raise InputError(f"columns the table does not have: {', '.join(sorted(extra))}", where, "Write them to another table, or replace the table with mode='overwrite'", "bad-schema")
     columns = []
     for f in schema:
         i = batch.schema.get_field_index(f.name)
         if i < 0: columns.append(pa.nulls(batch.num_rows, f.type)); continue
-        try: columns.append(batch.column(i) if batch.column(i).type == f.type else batch.column(i).cast(f.type))
+        try: columns.append(batch.column(i) if batch.column(i).type == f.type else pc.cast(batch.column(i), options=pc.CastOptions(f.type, allow_time_truncate=True)))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError): raise InputError(f"column {f.name} cannot be stored as {f.type}", where, "Convert it first", "bad-schema") from None
     return pa.table(columns, schema=schema)
 
@@ -106,7 +106,7 @@ class DataFile:
     size: int  # bytes
     rows: int
 
-# %% ../../nbs/library/20_lake/21a_tables.ipynb #eae0648b
+# %% ../../nbs/library/20_lake/21a_tables.ipynb #877846bf
 class TableFolder:
     "One Delta table's folder: its files and its log."
     def __init__(self, storage: Storage, zone: str, name: str, encryption: Encryption | None = None, options: dict | None = None):
@@ -119,8 +119,8 @@ class TableFolder:
         with damaged(self.where):
             try: return DeltaTable(self.url, version=version, storage_options=self.options)
             except Exception as e:
+                if version is not None and self.log() is not None: raise StorageError(f"the table has no version {version}", self.where, "history() lists its versions", "version-missing") from None
                 if type(e).__name__ != "TableNotFoundError" and "no log files" not in str(e).lower(): raise
-        if version is not None and self.log() is not None: raise StorageError(f"the table has no version {version}", self.where, "history() lists its versions", "version-missing")
         return None
 
     @property
@@ -240,14 +240,18 @@ def commit(table: TableFolder, schema, add: list[DataFile], remove=(), mode: str
 
 def _conflict(e): return type(e).__name__ in ("CommitFailedError", "TableAlreadyExistsError") or any(w in str(e).lower() for w in ("already exists", "concurrent", "conflict"))
 
-# %% ../../nbs/library/20_lake/21a_tables.ipynb #5902d4d1
-def stream(table: TableFolder, dataset, columns=None, where=None):
+# %% ../../nbs/library/20_lake/21a_tables.ipynb #7eb316b7
+def stream(table: TableFolder, dataset, columns=None, where=None, failed: list | None = None):
     "The rows as a `RecordBatchReader`: at most a few row groups in memory; columns and filter go down to the files."
     import pyarrow as pa
     with damaged(table.where):
         scanner = dataset.scanner(columns=columns, filter=where, batch_size=16384, batch_readahead=2, fragment_readahead=1)
     def rows():
-        with damaged(table.where): yield from scanner.to_batches()
+        try:
+            with damaged(table.where): yield from scanner.to_batches()
+        except HealthlabError as e:
+            if failed is not None: failed.append(e)
+            raise
     return pa.RecordBatchReader.from_batches(scanner.projected_schema, rows())
 
 # %% ../../nbs/library/20_lake/21a_tables.ipynb #55631be2

@@ -5,7 +5,7 @@ __all__ = ['ENCRYPTED', 'SMALL', 'Written', 'batches_of', 'scanned', 'sql_connec
            'write_table', 'read_batches', 'run_sql', 'tables_of', 'transactions', 'compact_table', 'vacuum_table',
            'rotate', 'overview_html']
 
-# %% ../../nbs/library/20_lake/22_zones.ipynb #b0a64ede
+# %% ../../nbs/library/20_lake/22_zones.ipynb #22790d02
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from functools import cached_property
 from ..core.access import ZONES, allowed, require, role
 from ..core.audit import record
 from ..core.errors import InputError, StorageError
-from ..core.keys import _workbench_is_new, keys
+from ..core.keys import workbench_is_new, keys
 from ..core.settings import settings
 from .crypto import Encryption, Keyring
 from .storage import open_storage
@@ -48,7 +48,7 @@ def batches_of(data):
         yield from rest
     return first.schema, all_of()
 
-# %% ../../nbs/library/20_lake/22_zones.ipynb #8d625fd3
+# %% ../../nbs/library/20_lake/22_zones.ipynb #4cce6627
 @dataclass(frozen=True)
 class _Scan:
     reader: object
@@ -58,11 +58,14 @@ def scanned(table: TableFolder, log):
     "The table at the log's version as a dataset DuckDB can scan as often as it needs."
     import pyarrow.dataset as ds
     class Scanned(ds.FileSystemDataset):
-        def scanner(self, columns=None, filter=None): return _Scan(stream(table, held, columns, filter))
+        failed = () # what went wrong below: DuckDB would only say that something did
+        def scanner(self, columns=None, filter=None): return _Scan(stream(table, held, columns, filter, self.failed))
     held = table.current(log)
-    return Scanned(list(held.get_fragments()), held.schema, held.format, held.filesystem)
+    made = Scanned(list(held.get_fragments()), held.schema, held.format, held.filesystem)
+    made.failed = []
+    return made
 
-# %% ../../nbs/library/20_lake/22_zones.ipynb #e469220c
+# %% ../../nbs/library/20_lake/22_zones.ipynb #ad120d3a
 def sql_connection(tables: dict):
     "A DuckDB connection that sees these datasets by name and nothing else."
     import duckdb
@@ -77,10 +80,8 @@ def sql_names(query: str) -> set[str]:
     "The tables a query names, in lower case; `InputError` unless it is one query."
     import duckdb, json
     with sql_errors(), duckdb.connect(":memory:") as con: parsed = json.loads(con.execute("SELECT json_serialize_sql(?::varchar)", [query]).fetchone()[0])
-    if parsed["error"] and parsed["error_type"] != "not implemented":
-        raise InputError(f"the query is wrong: {parsed['error_message'][:300]}", "", "See DuckDB's SQL reference", "bad-query")
-    if len(parsed.get("statements", [0])) != 1: raise InputError("one query at a time", "", "Write one SELECT", "bad-query")
-    if parsed["error"]: return {w.lower() for w in re.findall(r"\w+", query)} # PIVOT and the like: whatever might be a table's name
+    if parsed["error"]: raise InputError(f"the query is wrong: {parsed['error_message'][:300]}", "", "Write one SELECT; see DuckDB's SQL reference", "bad-query")
+    if len(parsed["statements"]) != 1: raise InputError("one query at a time", "", "Write one SELECT", "bad-query")
 
     def named(node):
         if isinstance(node, list): return set().union(*map(named, node)) if node else set()
@@ -100,7 +101,7 @@ def sql_errors():
     except duckdb.Error as e:
         raise InputError(f"the query failed: {type(e).__name__}", "", "Check casts and conversions; the values are not shown here", "bad-query") from None
 
-# %% ../../nbs/library/20_lake/22_zones.ipynb #6317bd60
+# %% ../../nbs/library/20_lake/22_zones.ipynb #fc32188e
 class Lake:
     "The zones' tables. Rules of access and the audit trail are kept on every call."
     def __init__(self,
@@ -117,7 +118,7 @@ class Lake:
         return Keyring(self.storage, keys(self._is_new))
 
     def _is_new(self):
-        return not any(True for e in self.storage.list() if not e.is_folder) and ("://" in settings().url("lake", "url") or _workbench_is_new())
+        return not any(True for e in self.storage.list() if not e.is_folder) and ("://" in settings().url("lake", "url") or workbench_is_new())
 
     def _table(self, zone, name) -> TableFolder:
         if zone not in ZONES: raise InputError(f"unknown zone {zone!r}", "", f"Use one of: {', '.join(ZONES)}", "bad-zone")
@@ -202,10 +203,11 @@ class Lake:
 
 def _reopen(url, delta_options, options): return Lake(url, delta_options, **options)
 
-# %% ../../nbs/library/20_lake/22_zones.ipynb #27935ca1
+# %% ../../nbs/library/20_lake/22_zones.ipynb #d957d867
 def write_table(lake: Lake, zone: str, name: str, data, run_id: str, mode="append", key=("id",), order=None, txn=None) -> Written:
     "Writes `data` to a table as one commit. With `txn=(app_id, number)` a number that is in the table already is skipped, and `data` is not read."
     if mode not in ("append", "merge", "overwrite"): raise InputError(f"unknown mode {mode!r}", "", "Use append, merge or overwrite", "bad-mode")
+    keys(lake._is_new) # the first write of a new lake makes its key
     require(zone, "write", name, run_id)
     t = lake._table(zone, name)
     with _alone(lake, t, mode != "append"):
@@ -276,9 +278,10 @@ def _sql_filtered(t, log, columns, where):
         for batch in stream(t, t.current(log), needed): yield from matching(batch)
     return pa.RecordBatchReader.from_batches(schema, rows())
 
-# %% ../../nbs/library/20_lake/22_zones.ipynb #3f7ccac6
+# %% ../../nbs/library/20_lake/22_zones.ipynb #6254d738
 def run_sql(lake: Lake, query: str, zone: str):
     "The result of a query over the tables it names; each identified one is audited."
+    import duckdb
     require(zone, "read")
     there = {n.lower(): n for n in tables_of(lake, zone)}
     used = {}
@@ -288,9 +291,14 @@ def run_sql(lake: Lake, query: str, zone: str):
         _audited(zone, t.name, log.version(), None, query)
     with damaged(f"zone {zone}"), sql_errors():
         con = sql_connection(used)
-        found = con.sql(query)
-        if found is None: raise InputError("only queries that return rows", "", "Write SELECT …", "bad-query")
-        try: return found.to_arrow_table()
+        try:
+            found = con.sql(query)
+            if found is None: raise InputError("only queries that return rows", "", "Write SELECT …", "bad-query")
+            return found.to_arrow_table()
+        except duckdb.Error:
+            for t in used.values():
+                if t.failed: raise t.failed[0] from None
+            raise
         finally: con.close()
 
 def tables_of(lake: Lake, zone: str) -> list[str]:

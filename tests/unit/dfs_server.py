@@ -176,7 +176,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def listing(self, container, q):
         prefix, files = f"{container}/{q.get('prefix', '')}", self.account.files
-        found = sorted(p for p in files if p.startswith(prefix) and not files[p].folder)
+        found = sorted(p for p in files if p.startswith(prefix) and not files[p].folder and p >= f"{container}/{q.get('startFrom', '')}")
         folders = {}
         if q.get("delimiter"):
             folders = dict.fromkeys(p[:p.index("/", len(prefix)) + 1] for p in found if "/" in p[len(prefix):])
