@@ -8,12 +8,12 @@ __all__ = ['T4', 'ABSENT', 'THO', 'SNOMED', 'ALLERGY_TYPES', 'TEMPLATES', 'PARTS
            'survey', 'procedure', 'device', 'location', 'encounter', 'goal', 'family', 'coverage', 'care_team', 'note',
            'entry']
 
-# %% ../../nbs/library/10_fhir/16a_cdaentries.ipynb #b8cf32a9
-from .cda import (CcdaError, Node, Reading, address, clean, code_is, concept, contacts, human_name, identifiers, interval, key_of, moment, narrative, quantity,
+# %% ../../nbs/library/10_fhir/16a_cdaentries.ipynb #bc2c7bdc
+from .cda import (Node, Reading, clean, code_is, concept, contacts, human_name, identifiers, interval, key_of, moment, narrative, quantity,
                                 spoken, stamp, value_of)
-from .v2datatypes import EXT, number, period
+from .v2datatypes import EXT, number, text_attachment
 
-# %% ../../nbs/library/10_fhir/16a_cdaentries.ipynb #bb1f8c54
+# %% ../../nbs/library/10_fhir/16a_cdaentries.ipynb #6f31bb72
 T4 = "2.16.840.1.113883.10.20.22.4."
 ABSENT = {"extension": [{"url": EXT + "data-absent-reason", "valueCode": "unknown"}]}
 THO = "http://terminology.hl7.org/CodeSystem/"
@@ -69,6 +69,7 @@ def author(n: Node, x: Reading) -> tuple[dict | None, str | None]:
     a = n.find("author")
     return (practitioner(a.find("assignedAuthor"), x), stamp(a.find("time"), x)) if a is not None else (None, None)
 
+# %% ../../nbs/library/10_fhir/16a_cdaentries.ipynb #e46a921f
 def performers(n: Node, x: Reading) -> list[dict]:
     out = []
     for p in n.all("performer"):
@@ -90,7 +91,7 @@ def in_visit(r: dict, x: Reading, name: str = "encounter") -> dict:
     if x.encounter: r[name] = x.encounter
     return r
 
-# %% ../../nbs/library/10_fhir/16a_cdaentries.ipynb #4c660596
+# %% ../../nbs/library/10_fhir/16a_cdaentries.ipynb #03aa4232
 _CLINICAL = {"55561003": "active", "73425007": "inactive", "413322009": "resolved", "246455001": "recurrence", "263855007": "relapse", "277022003": "remission"}
 
 def condition(n: Node, x: Reading, category: str = "problem-list-item", concern: Node | None = None) -> dict | None:
@@ -122,6 +123,7 @@ def condition(n: Node, x: Reading, category: str = "problem-list-item", concern:
     if t := notes(n, x): c["note"] = t
     return x.add("Condition", key(n, x), in_visit(c, x))
 
+# %% ../../nbs/library/10_fhir/16a_cdaentries.ipynb #4a86c2eb
 def concern(n: Node, x: Reading, section: str = "") -> None:
     "A problem or health concern act: its observations."
     category = "health-concern" if templates(n) & {T4 + "132", T4 + "136"} else "problem-list-item"
@@ -187,7 +189,7 @@ def allergy_concern(n: Node, x: Reading, section: str = "") -> None:
     for o in related(n):
         if o.tag == "observation": allergy(o, x, n)
 
-# %% ../../nbs/library/10_fhir/16a_cdaentries.ipynb #c28a816d
+# %% ../../nbs/library/10_fhir/16a_cdaentries.ipynb #f7cab19c
 def product(n: Node, x: Reading) -> dict:
     "medicationCodeableConcept of a consumable or product."
     m = n.find("consumable/manufacturedProduct") or n.find("product/manufacturedProduct")
@@ -232,6 +234,7 @@ def dosage(n: Node, x: Reading) -> list[dict]:
     if instructions: d["additionalInstruction"] = instructions
     return [d] if d else []
 
+# %% ../../nbs/library/10_fhir/16a_cdaentries.ipynb #8d0f7144
 _STATEMENT = {"active": "active", "completed": "completed", "aborted": "stopped", "suspended": "on-hold", "held": "on-hold", "cancelled": "not-taken", "new": "intended", "nullified": "entered-in-error"}
 _REQUEST = {"active": "active", "completed": "completed", "aborted": "stopped", "suspended": "on-hold", "held": "on-hold", "cancelled": "cancelled", "new": "draft", "nullified": "entered-in-error"}
 _INTENT = {"INT": "plan", "RQO": "order", "PRMS": "plan", "PRP": "proposal", "ARQ": "order"}
@@ -264,6 +267,7 @@ def medication(n: Node, x: Reading, section: str = "") -> dict:
         if s.tag == "supply": supply(s, x, section, m["medicationCodeableConcept"])
     return ref
 
+# %% ../../nbs/library/10_fhir/16a_cdaentries.ipynb #d0b9efe6
 def supply(n: Node, x: Reading, section: str = "", drug: dict | None = None) -> None:
     "A medication supply order (MedicationRequest) or dispense (MedicationDispense); a non-medicinal supply is a Device."
     if n.find("product") is None and drug is None:
@@ -291,6 +295,7 @@ def supply(n: Node, x: Reading, section: str = "", drug: dict | None = None) -> 
         if who := performers(n, x): m["performer"] = [{"actor": w} for w in who]
         x.add("MedicationDispense", key(n, x), in_visit(m, x, "context"))
 
+# %% ../../nbs/library/10_fhir/16a_cdaentries.ipynb #77286a50
 def immunization(n: Node, x: Reading, section: str = "") -> None:
     "Immunization of an immunization activity; a planned one is a MedicationRequest."
     if n.get("moodCode") in _INTENT: medication(n, x); return
@@ -315,7 +320,7 @@ def immunization(n: Node, x: Reading, section: str = "") -> None:
     if t := notes(n, x): i["note"] = t
     x.add("Immunization", key(n, x), in_visit(i, x))
 
-# %% ../../nbs/library/10_fhir/16a_cdaentries.ipynb #d8ded348
+# %% ../../nbs/library/10_fhir/16a_cdaentries.ipynb #2752c36e
 _OBSERVED = {"completed": "final", "active": "registered", "aborted": "cancelled", "cancelled": "cancelled", "held": "registered", "suspended": "registered", "nullified": "entered-in-error", "new": "registered"}
 
 def observation(n: Node, x: Reading, category: str = "", status: str = "") -> dict:
@@ -364,6 +369,7 @@ def _reference(c: Node, x: Reading) -> dict | None:
     if text: out["text"] = text
     return out or None
 
+# %% ../../nbs/library/10_fhir/16a_cdaentries.ipynb #6af86192
 def results(n: Node, x: Reading, section: str = "") -> None:
     "A result organizer: DiagnosticReport and its Observations."
     state = n.find("statusCode")
@@ -399,7 +405,7 @@ def survey(n: Node, x: Reading, section: str = "") -> None:
     for o in related(n):
         if templates(o) & {T4 + "86", T4 + "69"}: observation(o, x, "survey")
 
-# %% ../../nbs/library/10_fhir/16a_cdaentries.ipynb #687f1628
+# %% ../../nbs/library/10_fhir/16a_cdaentries.ipynb #655db7e7
 _DONE = {"completed": "completed", "active": "in-progress", "aborted": "stopped", "cancelled": "not-done", "held": "on-hold", "suspended": "on-hold", "new": "preparation", "nullified": "entered-in-error"}
 
 def procedure(n: Node, x: Reading, section: str = "") -> None:
@@ -431,6 +437,7 @@ def procedure(n: Node, x: Reading, section: str = "") -> None:
     x.add("Procedure", key(n, x), in_visit(p, x))
     if n.tag == "observation" and n.find("value") is not None and value_of(n.find("value"), x): observation(n, x)
 
+# %% ../../nbs/library/10_fhir/16a_cdaentries.ipynb #669767ba
 def device(role: Node, x: Reading) -> dict | None:
     "Device of a product instance; a UDI is kept as the carrier's string."
     kind = concept(role.find("playingDevice/code"), x)
@@ -454,6 +461,7 @@ def location(role: Node, x: Reading) -> dict | None:
     ref = x.merge("Location", key_of(role) or (x.scope, name or str(code)), out)
     return ref | {"display": name} if name else ref
 
+# %% ../../nbs/library/10_fhir/16a_cdaentries.ipynb #49cedc3a
 _ACT_CLASS = {"AMB", "EMER", "FLD", "HH", "IMP", "ACUTE", "NONAC", "OBSENC", "PRENC", "SS", "VR"}
 
 def encounter(n: Node, x: Reading, section: str = "") -> dict:
@@ -490,6 +498,7 @@ def encounter(n: Node, x: Reading, section: str = "") -> dict:
     for c in found: x.at(c)["encounter"] = ref
     return ref
 
+# %% ../../nbs/library/10_fhir/16a_cdaentries.ipynb #522c9c08
 def goal(n: Node, x: Reading, section: str = "") -> None:
     "Goal of a goal observation."
     said = concept(n.find("code"), x, True)
@@ -502,7 +511,7 @@ def goal(n: Node, x: Reading, section: str = "") -> None:
         if len(at) >= 4: g["startDate"] = at[:10]
     x.add("Goal", key(n, x), g)
 
-# %% ../../nbs/library/10_fhir/16a_cdaentries.ipynb #91809bc7
+# %% ../../nbs/library/10_fhir/16a_cdaentries.ipynb #b7d65749
 def family(n: Node, x: Reading, section: str = "") -> None:
     "FamilyMemberHistory of a family history organizer."
     rel = n.find("subject/relatedSubject")
@@ -525,6 +534,7 @@ def family(n: Node, x: Reading, section: str = "") -> None:
     if found: f["condition"] = found
     x.add("FamilyMemberHistory", key(n, x), f)
 
+# %% ../../nbs/library/10_fhir/16a_cdaentries.ipynb #cb40f2a2
 def coverage(n: Node, x: Reading, section: str = "") -> None:
     "Coverage of each policy in a coverage activity."
     for p in related(n) if T4 + "60" in templates(n) else [n]:
@@ -544,6 +554,7 @@ def coverage(n: Node, x: Reading, section: str = "") -> None:
         if not c["payor"]: c["payor"] = [dict(ABSENT)]
         x.add("Coverage", key(p, x), c)
 
+# %% ../../nbs/library/10_fhir/16a_cdaentries.ipynb #5843c8f7
 def care_team(n: Node, x: Reading, section: str = "") -> None:
     "CareTeam of a care team organizer."
     members = []
@@ -560,7 +571,6 @@ def care_team(n: Node, x: Reading, section: str = "") -> None:
 
 def note(n: Node, x: Reading, section: str = "") -> None:
     "DocumentReference of a note activity."
-    from healthlab.fhir.v2datatypes import text_attachment
     text = n.find("text")
     said = x.text(text)
     if not said: return

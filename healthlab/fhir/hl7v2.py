@@ -3,8 +3,8 @@
 # %% auto #0
 __all__ = ['message_header', 'provenance', 'to_bundle', 'ack']
 
-# %% ../../nbs/library/10_fhir/15g_hl7v2.ipynb #e350a579
-import datetime
+# %% ../../nbs/library/10_fhir/15g_hl7v2.ipynb #36076491
+import datetime, re
 from functools import lru_cache
 from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
@@ -14,10 +14,11 @@ from ..core.settings import settings
 from .v2back import esc, from_bundle
 from .v2bundle import ABSENT, convert
 from .v2conformance import check
-from .v2datatypes import EXT, NAMESPACE, V2, Conversion, _uri, authority, instant, mapped
+from .v2datatypes import NAMESPACE, V2, Conversion, authority, codeable, date_time, instant, mapped
+from .v2segments import agent
 from .v2message import ERROR_CODES, Hl7Error, Message, Segment, iter_messages, message_type, parse, split_batch
 
-# %% ../../nbs/library/10_fhir/15g_hl7v2.ipynb #035ab879
+# %% ../../nbs/library/10_fhir/15g_hl7v2.ipynb #0f56b2ad
 def message_header(x: Conversion) -> dict:
     "The MessageHeader of the conversion, per the guide's MSH[MessageHeader]."
     msh, sft = x.message.segments[0], x.message.first("SFT")
@@ -32,6 +33,8 @@ def message_header(x: Conversion) -> dict:
         d = ({"name": v} if (v := x.text(msh.value(5))) else {}) | _endpoint(x, msh, 25, 5)
         if (v := x.text(msh.value(6))): d["receiver"] = {"display": v}
         header["destination"] = [d]
+    if mode := mapped("ProcessingID", msh.value(11)): header["meta"] = {"tag": [{"system": mode[2], "code": mode[0], "display": mode[1]}]}
+    if re.fullmatch("[a-z]{2,3}(-[A-Za-z]{2})?", msh.value(19)): header["language"] = msh.value(19)
     if v := x.text(msh.value(4)): header["sender"] = {"display": v}
     focus = [{"reference": k} for k in x.resources if k.startswith(("Patient/", "Encounter/", "DiagnosticReport/", "DocumentReference/", "Appointment/", "Immunization/"))]
     if focus: header["focus"] = focus
@@ -45,15 +48,18 @@ def _endpoint(x: Conversion, msh: Segment, *fields: int) -> dict:
             if uri: return {"endpoint": uri}
     return {"_endpoint": dict(ABSENT)}
 
-# %% ../../nbs/library/10_fhir/15g_hl7v2.ipynb #ac6a94ae
+# %% ../../nbs/library/10_fhir/15g_hl7v2.ipynb #1edcced3
 def provenance(x: Conversion, targets: list[str]) -> dict | None:
     "A Provenance of all resources: who sent them and when; None without a time (FHIR requires one)."
     msh, evn = x.message.segments[0], x.message.first("EVN")
     recorded = instant(msh.value(7), x.zone) or (instant(evn.value(2), x.zone) if evn else None)
     if not recorded or not targets: return None
     kind = "^".join(v for v in (x.kind, x.event) if v)
-    return {"target": [{"reference": t} for t in targets], "recorded": recorded, "activity": {"text": f"message {kind}"},
-            "agent": [{"type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/provenance-participant-type", "code": "author"}]}, "who": {"display": x.facility}}]}
+    out: dict = {"target": [{"reference": t} for t in targets], "recorded": recorded, "activity": {"text": f"message {kind}"}}
+    if evn and (at := date_time(evn.value(6), x.zone)): out["occurredDateTime"] = at
+    if evn and evn.raw(4) and (why := codeable(evn.raw(4).split(x.component), x, "EventReason")): out["reason"] = [why]
+    operators = [a for r in evn.repetitions(5) if (a := agent(r.split(x.component), x, "enterer"))] if evn else []
+    return {**out, "agent": [{"type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/provenance-participant-type", "code": "author"}]}, "who": {"display": x.facility}}, *operators]}
 
 # %% ../../nbs/library/10_fhir/15g_hl7v2.ipynb #01d4ccc0
 @lru_cache(8)

@@ -105,7 +105,7 @@ def xtn(t: dict) -> str:
     use, kind = {"home": "PRN", "work": "WPN", "mobile": "PRS"}.get(t.get("use"), ""), {"phone": "PH", "fax": "FX", "email": "Internet", "pager": "BP"}.get(t.get("system"), "")
     return joined("^", "", use, kind, esc(t.get("value"))) if kind == "Internet" else joined("^", esc(t.get("value")), use, kind)
 
-# %% ../../nbs/library/10_fhir/15f_v2back.ipynb #a563025f
+# %% ../../nbs/library/10_fhir/15f_v2back.ipynb #4350ae67
 class Reader:
     "The resources of a bundle: by reference, and by type."
     def __init__(self, bundle: dict):
@@ -120,6 +120,7 @@ class Reader:
 def xcn(ref: dict | None, b: Reader) -> str:
     "XCN of a referenced Practitioner."
     p = b.at(ref)
+    if p and p.get("resourceType") != "Practitioner": return ""
     if not p: return joined("^", "", esc((ref or {}).get("display")))
     i, n = (p.get("identifier") or [{}])[0], (p.get("name") or [{}])[0]
     name = xpn(n).split("^") + [""] * 7

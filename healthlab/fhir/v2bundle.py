@@ -3,11 +3,11 @@
 # %% auto #0
 __all__ = ['ABSENT', 'UNKNOWN_CODE', 'NARRATIVE', 'HANDLERS', 'subject', 'nth', 'with_context', 'patient_key', 'on_pid', 'on_pd1',
            'on_nk1', 'on_pv1', 'on_pv2', 'on_role', 'on_prt', 'on_mrg', 'on_dg1', 'on_prb', 'on_pr1', 'later',
-           'on_allergy', 'on_orc', 'order_key', 'request_status', 'service_request', 'on_obr', 'narrative_lines',
-           'observed', 'on_obx', 'put_value', 'presented', 'embedded', 'on_txa', 'document_part', 'finish_document',
-           'finish', 'medication_request', 'on_rx', 'on_rxr', 'timing', 'timing_of_medication', 'timing_of_request',
-           'on_tq1', 'on_rxa', 'on_spm', 'on_sch', 'appointment_time', 'on_resource', 'finish_appointment', 'on_in1',
-           'on_ft1', 'on_rf1', 'on_nte', 'convert']
+           'on_allergy', 'on_orc', 'order_key', 'request_status', 'service_request', 'quantity_timing', 'specimen_of',
+           'on_obr', 'narrative_lines', 'observed', 'on_obx', 'put_value', 'presented', 'embedded', 'on_txa',
+           'document_part', 'finish_document', 'finish', 'medication_request', 'on_rx', 'on_rxr', 'timing',
+           'timing_of_medication', 'timing_of_request', 'on_tq1', 'on_rxa', 'on_spm', 'on_sch', 'appointment_time',
+           'on_resource', 'finish_appointment', 'on_in1', 'on_ft1', 'on_rf1', 'on_nte', 'convert']
 
 # %% ../../nbs/library/10_fhir/15d_v2bundle.ipynb #91ad3e17
 import datetime
@@ -207,7 +207,7 @@ def on_allergy(s, x):
     ref = x.add("AllergyIntolerance", x.id("AllergyIntolerance", x.group.get("patient", {}).get("reference", x.scope), *key), a)
     x.group["last"] = x.resources[ref["reference"]]
 
-# %% ../../nbs/library/10_fhir/15d_v2bundle.ipynb #0d5ab340
+# %% ../../nbs/library/10_fhir/15d_v2bundle.ipynb #c90e4cdb
 _STOPPED = {"DC": "stopped", "OD": "stopped", "DR": "stopped", "CA": "cancelled", "OC": "cancelled", "CR": "cancelled", "UC": "cancelled"}
 
 def on_orc(s: Segment, x: Conversion) -> None:
@@ -235,12 +235,35 @@ def service_request(s: Segment, x: Conversion) -> dict:
     if x.group.get("orc") is not None: T.ORC_REQUEST.apply(x.group["orc"], x, r)
     T.OBR_REQUEST.apply(s, x, r)
     if s.value(11) == "G": r["intent"] = "reflex-order"
+    quantity_timing(s, x, r)
     ids = list({(i.get("system"), i["value"], str(i.get("type"))): i for i in r.get("identifier", [])}.values())
     if ids: r["identifier"] = ids
     with_context(x, r)
     code = _concept_of(r)
     key = order_key(x, s) or ("message", x.scope, nth(x, "OBR", code))
     return x.add("ServiceRequest", x.id("ServiceRequest", *key, code), r)
+
+# %% ../../nbs/library/10_fhir/15d_v2bundle.ipynb #ed49408c
+def quantity_timing(s: Segment, x: Conversion, r: dict) -> None:
+    "Start and priority of a TQ in OBR-27 or ORC-7, as versions before 2.5 have them."
+    for at, n in ((s, 27), (x.group.get("orc"), 7)):
+        if at is None or not at.raw(n): continue
+        if "occurrenceDateTime" not in r and (start := date_time(at.value(n, 4), x.zone)): r["occurrenceDateTime"] = start
+        if "priority" not in r and (p := mapped("ExtendedPriorityCodes", at.value(n, 6))): r["priority"] = p[0]
+
+def specimen_of(s: Segment, x: Conversion) -> dict | None:
+    "The Specimen OBR-15 (SPS) describes in messages without an SPM; returns its reference."
+    source = s.raw(15).split(x.d.repetition)[0].split(x.component)
+    kind = codeable(source[0].split(x.subcomponent), x, "SpecimenType") if s.raw(15) else None
+    if not kind: return None
+    sp: dict = {"subject": subject(x), "type": kind}
+    if at := date_time(s.value(14), x.zone): sp["receivedTime"] = at
+    start, end = date_time(s.value(7), x.zone), date_time(s.value(8), x.zone)
+    if p := period(start, end): sp["collection"] = {"collectedPeriod": p} if end else {"collectedDateTime": start}
+    if who := T.practitioner(s.raw(10).split(x.d.repetition)[0].split(x.component), x) if s.raw(10) else None: sp.setdefault("collection", {})["collector"] = who
+    if q := quantity(s.raw(9).split(x.component), x) if s.raw(9) else None: sp.setdefault("collection", {})["quantity"] = q
+    key = order_key(x, s) or (x.scope, nth(x, "SPS"))
+    return x.add("Specimen", x.id("Specimen", x.group.get("patient", {}).get("reference", ""), "SPS", *key), sp)
 
 def on_obr(s: Segment, x: Conversion) -> None:
     x.seen["OBR"] = s
@@ -262,6 +285,7 @@ def on_obr(s: Segment, x: Conversion) -> None:
     key = order_key(x, s, prefer="filler") or (x.group.get("patient", {}).get("reference", ""), s.value(7) or x.scope, nth(x, "report", code))
     key = (*key, code)
     x.group.update(report=x.resources[x.add("DiagnosticReport", x.id("DiagnosticReport", *key), report)["reference"]], report_key=key, specimen=None)
+    if taken := specimen_of(s, x): x.group["specimen"] = taken; x.group["report"]["specimen"] = [taken]
     x.group.update(last=x.group["report"], lines=narrative_lines(x))
 
 def narrative_lines(x: Conversion) -> dict[str, int]:
@@ -272,7 +296,7 @@ def narrative_lines(x: Conversion) -> dict[str, int]:
         if s.name == "OBX" and s.value(2) in ("TX", "FT"): lines[s.raw(3)] = lines.get(s.raw(3), 0) + 1
     return lines
 
-# %% ../../nbs/library/10_fhir/15d_v2bundle.ipynb #87689501
+# %% ../../nbs/library/10_fhir/15d_v2bundle.ipynb #ec9d381a
 def _period(c, x):
     return period(date_time(part(c, 1).strip(), x.zone), date_time(part(c, 2).strip(), x.zone))
 
@@ -291,6 +315,7 @@ def _structured(c, x, u):
     said = " ".join(v for v in (sign, first, between, second, u.get("unit", "")) if v)
     return ("valueString", said) if said else None
 
+# %% ../../nbs/library/10_fhir/15d_v2bundle.ipynb #34cec7fb
 def observed(kind: str, c: list[str], x: Conversion, u: dict) -> tuple[str, object] | None:
     "(value[x] element, value) of one repetition of OBX-5, read as OBX-2 says; what does not fit its type is kept as a string."
     v = x.text(c[0]) if len(c) == 1 else None
@@ -316,7 +341,7 @@ def observed(kind: str, c: list[str], x: Conversion, u: dict) -> tuple[str, obje
     text = " ".join(t for t in (x.text(r) for r in c) if t)
     return ("valueString", text) if text else None
 
-# %% ../../nbs/library/10_fhir/15d_v2bundle.ipynb #656a6617
+# %% ../../nbs/library/10_fhir/15d_v2bundle.ipynb #e1aad923
 NARRATIVE = {"TX", "FT", "ST"}
 
 def on_obx(s: Segment, x: Conversion) -> None:
@@ -356,6 +381,7 @@ def put_value(o: dict, s: Segment, kind: str, x: Conversion) -> None:
     elif s.value(11) in ("X", "N"):
         o["dataAbsentReason"] = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/data-absent-reason", "code": "not-asked" if s.value(11) == "N" else "error"}]}
 
+# %% ../../nbs/library/10_fhir/15d_v2bundle.ipynb #558ce0f2
 def presented(report: dict, s: Segment, x: Conversion) -> None:
     "Adds a narrative line to the report's text."
     lines = x.group.setdefault("texts", {}).setdefault(id(report), (report, {}))[1].setdefault(s.raw(3), [])
@@ -421,7 +447,7 @@ def finish(x: Conversion) -> None:
         for lines in texts.values():
             if (text := "\n".join(lines).strip("\n")).strip(): report.setdefault("presentedForm", []).append(text_attachment(text))
 
-# %% ../../nbs/library/10_fhir/15d_v2bundle.ipynb #76f103ad
+# %% ../../nbs/library/10_fhir/15d_v2bundle.ipynb #fc8d6ce8
 def medication_request(s: Segment, x: Conversion) -> dict:
     "The MedicationRequest of the current order (made from its ORC on the first RXO or RXE)."
     if (m := x.group.get("medication")) is not None: return m
@@ -457,6 +483,7 @@ def on_rx(s: Segment, x: Conversion) -> None:
         x.group.pop("tq", None)
     x.group.update(medication=m, last=m, request=None)
 
+# %% ../../nbs/library/10_fhir/15d_v2bundle.ipynb #70f884fc
 def on_rxr(s, x):
     if imm := x.group.get("immunization"): T.RXR_IMMUNIZATION.apply(s, x, x.resources[imm["reference"]])
     elif (m := x.group.get("medication")) is not None: T.RXR_MEDICATION.apply(s, x, m)
@@ -473,6 +500,10 @@ def timing(s: Segment, x: Conversion) -> dict:
     elif every[:1] == "Q" and every[-1:] in "HDW" and every[1:-1].isdigit() and 0 < int(every[1:-1]) < 1000: f, p, u = 1, int(every[1:-1]), every[-1].lower()
     else: f = 0
     if f: out.setdefault("repeat", {}).update(frequency=f, period=p, periodUnit=u)
+    span, unit_of = number(s.value(13).split(x.subcomponent)[0]), {"S": "s", "SEC": "s", "MIN": "min", "H": "h", "HR": "h", "D": "d", "WK": "wk", "MO": "mo"}.get(s.value(13, 2).upper())
+    if span and span > 0 and unit_of: out.setdefault("repeat", {}).update(duration=span, durationUnit=unit_of)
+    count = number(s.value(14))
+    if isinstance(count, int) and 0 < count < 1 << 31: out.setdefault("repeat", {})["count"] = count
     if said: out["code"] = {"text": said}
     return out
 
@@ -481,6 +512,7 @@ def timing_of_medication(s, m, x):
     if t := timing(s, x): d["timing"] = t
     if (q := quantity(s.raw(2).split(x.component), x) if s.raw(2) else None) and "doseAndRate" not in d: d["doseAndRate"] = [{"doseQuantity": q}]
     if v := s.value(11): d["patientInstruction"] = x.text(v)
+    if v := x.text(s.value(10)): d.setdefault("additionalInstruction", []).append({"text": v})
     if p := mapped("ExtendedPriorityCodes", s.value(9)): m["priority"] = p[0]
     if not d: m.pop("dosageInstruction")
 
@@ -529,7 +561,7 @@ def on_spm(s: Segment, x: Conversion) -> None:
         for o in r.get("result", []): x.resources[o["reference"]].setdefault("specimen", ref)
     elif x.group.get("request"): x.resources[x.group["request"]["reference"]].setdefault("specimen", []).append(ref)
 
-# %% ../../nbs/library/10_fhir/15d_v2bundle.ipynb #955d316d
+# %% ../../nbs/library/10_fhir/15d_v2bundle.ipynb #9837e55d
 _APPOINTMENT = {"S15": "cancelled", "S16": "cancelled", "S17": "entered-in-error", "S26": "noshow", "S12": "booked", "S13": "booked", "S14": "booked"}
 
 def on_sch(s: Segment, x: Conversion) -> None:
@@ -546,6 +578,7 @@ def on_sch(s: Segment, x: Conversion) -> None:
     x.group = {"appointment": x.resources[ref["reference"]], "last": x.resources[ref["reference"]]}
     if start: appointment_time(x.group["appointment"], start, end, None)
 
+# %% ../../nbs/library/10_fhir/15d_v2bundle.ipynb #129dcd1c
 def appointment_time(a: dict, start: str | None, end: str | None, minutes) -> None:
     "start and end are instants and stand together (FHIR app-2); a start alone is requested, not booked."
     if start and not end and "T" in start and minutes and 0 < minutes < 1e6: end = later(start, minutes)
@@ -582,7 +615,7 @@ def finish_appointment(a: dict, x: Conversion) -> None:
     if "start" not in a and a["status"] not in ("proposed", "cancelled", "waitlist"): a["status"] = "proposed"
     if "start" in a and a["end"] < a["start"]: a.update(requestedPeriod=[{"start": a.pop("start")}], status="proposed"); a.pop("end")
 
-# %% ../../nbs/library/10_fhir/15d_v2bundle.ipynb #4c3e23ac
+# %% ../../nbs/library/10_fhir/15d_v2bundle.ipynb #deb6f39d
 def on_in1(s: Segment, x: Conversion) -> None:
     c = T.IN1.apply(s, x, {"status": "active", "beneficiary": subject(x)})
     if p := period(date_time(s.value(12), x.zone), date_time(s.value(13), x.zone)): c["period"] = p
@@ -621,6 +654,7 @@ def on_nte(s: Segment, x: Conversion) -> None:
     if kind in ("Observation", "ServiceRequest", "Condition", "Procedure", "AllergyIntolerance", "MedicationRequest", "Immunization"):
         note = {"text": text}
         if when := date_time(s.value(6), x.zone): note["time"] = when
+        if s.raw(5) and (who := T.practitioner(s.raw(5).split(x.d.repetition)[0].split(x.component), x)): note["authorReference"] = who
         last.setdefault("note", []).append(note)
     elif kind == "DiagnosticReport": last["conclusion"] = "\n".join(v for v in (last.get("conclusion"), text) if v)
     elif kind == "Appointment": last["comment"] = "\n".join(v for v in (last.get("comment"), text) if v)

@@ -260,10 +260,10 @@ def iter_messages(
             yield number, Hl7Error("100", f"line {number}", "text before the first MSH")
     if start: yield done()
 
-# %% ../../nbs/library/10_fhir/15_v2message.ipynb #86436a4a
+# %% ../../nbs/library/10_fhir/15_v2message.ipynb #66146e00
 def _lines(stream: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
     "Lines of a byte stream by \\r, \\n or \\r\\n; a line longer than the limit is cut (its message is then refused as too large)."
-    rest, over = b"", False
+    rest = b""
     for block in stream if not hasattr(stream, "read") else iter(lambda: stream.read(1 << 20), b""):
         parts = re.split(rb"\r\n?|\n", rest + block)
         rest = parts.pop()

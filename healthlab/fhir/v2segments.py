@@ -8,7 +8,7 @@ __all__ = ['PARTICIPATION', 'TYPES', 'PID', 'PD1', 'NK1_CONTACT', 'NK1_RELATED',
            'performer', 'clinician', 'telecom_at', 'text', 'whole', 'shown', 'spoken_name', 'as_date', 'as_date_time',
            'as_instant', 'as_number', 'as_count', 'yes', 'social_security', 'driving_licence', 'placer_group',
            'security', 'language', 'birth_time', 'place', 'destination', 'encounter_class', 'days', 'status',
-           'reference_range', 'prescription', 'charge_performer', 'Table', 'compile_table']
+           'reference_range', 'by_identifier', 'prescription', 'charge_performer', 'Table', 'compile_table']
 
 # %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #08dd2798
 import re
@@ -152,7 +152,7 @@ def language(c, x, arg=""):
     k = codeable(c, x, arg)
     return k and {"language": k}
 
-# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #4ab81f78
+# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #559f7ef9
 def birth_time(c, x, arg=""):
     "The time of birth, where PID-7 has one."
     v = as_date_time(c, x)
@@ -183,6 +183,10 @@ def reference_range(c, x, arg=""):
     if (m := _RANGE.fullmatch(v)) and float(m[1]) <= float(m[2]): out = {"low": {"value": number(m[1])}, "high": {"value": number(m[2])}, "text": v}
     elif m := _BOUND.fullmatch(v): out = {"high" if m[1][0] == "<" else "low": {"value": number(m[2])}, "text": v}
     return [out]
+def by_identifier(c, x, arg=""):
+    "A reference that knows only the identifier (an EI, or either half of an EIP) of a resource of type `arg`."
+    i = entity(c, x) if not any(x.subcomponent in v for v in c) else next((v for half in c if (v := entity(half.split(x.subcomponent), x))), None)
+    return i and {"type": arg, "identifier": i}
 def prescription(c, x, arg=""):
     v = x.text(c[0])
     return v and {"type": {"text": "prescription number"}, "value": v}
@@ -190,13 +194,13 @@ def charge_performer(c, x, arg=""):
     who = practitioner(c, x)
     return who and {"actor": who}
 
-# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #c95b38fe
+# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #9b63285c
 TYPES: dict[str, Callable] = {
     "CX": identifier, "EI": entity, "EIP": placer_group, "SSN": social_security, "DLN": driving_licence, "XPN": human_name, "XPN.text": spoken_name, "XAD": address, "XTN": telecom_at,
     "CWE": codeable, "Coding": coding, "code": code, "security": security, "language": language, "shown": shown, "text": text, "whole": whole, "date": as_date, "dateTime": as_date_time,
     "instant": as_instant, "number": as_number, "count": as_count, "boolean": yes, "CQ": quantity, "Practitioner": practitioner, "Organization": organization, "Organization.HD": organization_hd,
     "Organization.CWE": organization_cwe, "Location": location, "Device": device, "participant": participant, "agent": agent, "stay": stay, "birthTime": birth_time, "place": place, "destination": destination, "class": encounter_class,
-    "days": days, "status": status, "range": reference_range, "prescription": prescription, "charge": charge_performer, "performer": performer, "NDL": clinician}
+    "days": days, "status": status, "range": reference_range, "prescription": prescription, "byIdentifier": by_identifier, "charge": charge_performer, "performer": performer, "NDL": clinician}
 
 class Table:
     "A compiled mapping table: rows by field, each a closure; `rows` keeps the source for the comparison with the guide."
@@ -207,9 +211,9 @@ class Table:
     def apply(self, s: Segment, x: Conversion, out: dict) -> dict:
         "Adds to `out` what the segment says."
         fields, n, rep, comp = s.fields, len(s.fields), x.d.repetition, x.component
-        for number, rows in self.fields:
-            if number >= n: break
-            raw = fields[number]
+        for at, rows in self.fields:
+            if at >= n: break
+            raw = fields[at]
             if not raw or raw == '""': continue
             reps = [r.split(comp) for r in raw.split(rep) if r] if rep in raw else [raw.split(comp)]
             for row in rows: row(reps, s, x, out)
@@ -295,7 +299,7 @@ def _condition(segment: str, text: str) -> Callable:
         return True
     return test
 
-# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #329374e4
+# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #e544581c
 PID = compile_table("PID", """
 PID-2   identifier[]   CX
 PID-3   identifier[]   CX
@@ -323,6 +327,7 @@ PID-26  extension[patient-citizenship/code].valueCodeableConcept  CWE:=HL70171
 PID-28  extension[patient-nationality/code].valueCodeableConcept  CWE:=HL70212
 PID-39  extension[patient-citizenship/code].valueCodeableConcept  CWE
 PID-35  extension[patient-animal/species].valueCodeableConcept    CWE
+PID-36  extension[patient-animal/breed].valueCodeableConcept      CWE
 PID-29  deceasedDateTime  dateTime
 PID-30  deceasedBoolean   boolean                            if !PID-29
 """)
@@ -402,7 +407,7 @@ PV2-25  priority      CWE:EncounterPriority
 PV2-38  extension[encounter-modeOfArrival].valueCoding  Coding:ModeOfArrivalCode
 """)
 
-# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #9ac3aa3b
+# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #939a798e
 DG1 = compile_table("DG1", """
 DG1-3   code            CWE
 DG1-4   code.text       text            if !DG1-3.2
@@ -434,6 +439,7 @@ PR1-12  performer[]     performer
 PR1-15  reasonCode[]    CWE
 PR1-19  identifier[]    EI
 PR1-23  location        Location
+PR1-25  partOf[]        byIdentifier:Procedure
 """)
 AL1 = compile_table("AL1", """
 AL1-2   category[]      code:AllergenType[AllergyIntoleranceCategory]
@@ -453,7 +459,7 @@ IAM-12  onsetString     text            if !IAM-11
 IAM-13  recordedDate    dateTime
 """)
 
-# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #ed750b52
+# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #e01d9d7d
 ORC_REQUEST = compile_table("ORC", """
 ORC-2   identifier[]   EI:PLAC
 ORC-3   identifier[]   EI:FILL
@@ -462,6 +468,10 @@ ORC-33  identifier[]   CX
 ORC-9   authoredOn     dateTime
 ORC-12  requester      Practitioner
 ORC-16  extension[request-statusReason].valueCodeableConcept  CWE
+ORC-14  extension[servicerequest-order-callback-phone-number].valueContactPoint  XTN  if !OBR-17
+ORC-21  requester      Organization   if !ORC-12
+ORC-29  locationCode[]  CWE:=HL70482
+ORC-38  identifier[]   EI:FGN
 ORC-28  meta.security[]  security:ConfidentialityCode
 """)
 OBR_REQUEST = compile_table("OBR", """
@@ -472,6 +482,7 @@ OBR-4   code           CWE
 OBR-5   priority       code:ExtendedPriorityCodes
 OBR-6   occurrenceDateTime  dateTime
 OBR-16  requester      Practitioner   if !ORC-12
+OBR-29  basedOn[]      byIdentifier:ServiceRequest
 OBR-31  reasonCode[]   CWE
 OBR-46  orderDetail[]  CWE
 OBR-47  orderDetail[]  CWE
@@ -504,13 +515,18 @@ OBX-18  device          Device
 OBX-19  extension[observation-analysis-date-time].valueDateTime  dateTime
 OBX-20  bodySite        CWE
 OBX-21  identifier[]    EI:FILL
+OBX-29  category[]      CWE:=HL70936
+OBX-30  extension[observation-structure-type].valueCodeableConcept  CWE:=HL70937
 """)
 SPM = compile_table("SPM", """
 SPM-2   identifier[]    EIP:PGN
 SPM-2   identifier[]    EIP:FGN
 SPM-31  identifier[]    CX
 SPM-32  identifier[]    EI:SHIP
+SPM-3   parent[]        byIdentifier:Specimen
 SPM-4   type            CWE:SpecimenType
+SPM-6   container[].additiveCodeableConcept  CWE:AdditivePreservative
+SPM-27  container[].type  CWE:ContainerType
 SPM-7   collection.method    CWE:SpecimenCollectionMethod
 SPM-8   collection.bodySite  CWE:SpecimenSourceSite
 SPM-12  collection.quantity  CQ
@@ -520,7 +536,7 @@ SPM-24  condition[]     CWE:SpecimenCondition
 SPM-30  accessionIdentifier  CX
 """)
 
-# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #8404d093
+# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #b227de5b
 TXA = compile_table("TXA", """
 TXA-2   type            CWE:=HL70270
 TXA-6   date            instant         if !TXA-4
@@ -557,6 +573,7 @@ RXR_MEDICATION = compile_table("RXR", """
 RXR-1   dosageInstruction[].route    CWE:RouteOfAdministration
 RXR-2   dosageInstruction[].site     CWE:BodyParts
 RXR-4   dosageInstruction[].method   CWE:AdministrationMethod
+RXR-5   dosageInstruction[].additionalInstruction[]  CWE:RoutingInstruction
 """)
 RXO = compile_table("RXO", """
 RXO-1   medicationCodeableConcept  CWE
@@ -592,7 +609,7 @@ ORC-12  performer[]     performer:OP@0443
 ORC-28  meta.security[]  security:ConfidentialityCode
 """)
 
-# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #903e7223
+# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #b63d7a06
 SCH = compile_table("SCH", """
 SCH-1   identifier[]    EI:PLAC
 SCH-2   identifier[]    EI:FILL
@@ -600,6 +617,8 @@ SCH-6   reasonCode[]    CWE
 SCH-7   reasonCode[]    CWE:AppointmentReasonCodes
 SCH-8   appointmentType  CWE:AppointmentTypeCodes
 SCH-9   minutesDuration  count          if !SCH-10=s,sec,hr,h,d
+SCH-26  basedOn[]       byIdentifier:ServiceRequest
+SCH-27  basedOn[]       byIdentifier:ServiceRequest
 SCH-25  status          code:FillerStatusCodes[Appointment]
 """)
 IN1 = compile_table("IN1", """

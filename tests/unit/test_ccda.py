@@ -39,7 +39,7 @@ X = Reading(node("<x><text><content ID='c1'>Asthma, <b>mild</b></content></text>
 
 @pytest.mark.parametrize("xml, expected", [
     (f'<v code="1" codeSystem="{SCT}" displayName="A"/>', {"coding": [{"system": "http://snomed.info/sct", "code": "1", "display": "A"}], "text": "A"}),
-    (f'<v nullFlavor="OTH"><originalText>seen</originalText><translation code="2" codeSystem="2.16.840.1.113883.6.90"/></v>', {"coding": [{"system": "http://hl7.org/fhir/sid/icd-10-cm", "code": "2"}], "text": "seen"}),
+    ('<v nullFlavor="OTH"><originalText>seen</originalText><translation code="2" codeSystem="2.16.840.1.113883.6.90"/></v>', {"coding": [{"system": "http://hl7.org/fhir/sid/icd-10-cm", "code": "2"}], "text": "seen"}),
     ('<v code="1" codeSystem="1.9.9"><originalText><reference value="#c1"/></originalText></v>', {"coding": [{"system": "urn:oid:1.9.9", "code": "1"}], "text": "Asthma, mild"}),
     ('<v nullFlavor="UNK"/>', None), ('<v><originalText><reference value="#nowhere"/></originalText></v>', None),
 ])
