@@ -1,6 +1,6 @@
 """Kills an ingest at random moments, starts it again each time, and compares the tables with those of an undisturbed one.
 
-    python tests/e2e/ingest_kills.py [kills] [seed]
+    python tests/e2e/ingest_kills.py [kills] [seed] [patients]
 """
 import json
 import os
@@ -49,7 +49,10 @@ print(json.dumps({"tables": out, "audit": verify().ok}))
 """
 
 
-def tables(env): return json.loads(subprocess.run([sys.executable, "-c", TABLES], env=env, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+def tables(env):
+    done = subprocess.run([sys.executable, "-c", TABLES], env=env, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode: raise AssertionError(f"the tables cannot be read: {done.stderr[-2000:]}")
+    return json.loads(done.stdout)
 
 
 def start(source, env): return subprocess.Popen([sys.executable, "-c", RUN, str(source)], env=env, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -109,6 +112,6 @@ def trial(kills, seed=0, patients=60, say=lambda line: None):
 
 
 if __name__ == "__main__":
-    figures = trial(*(int(x) for x in sys.argv[1:3] or ["100"]), say=lambda line: print(line, flush=True))
+    figures = trial(*(int(x) for x in sys.argv[1:4] or ["100"]), say=lambda line: print(line, flush=True))
     print(figures)
     sys.exit(bool(figures["lost"] or figures["twice"] or not figures["audit"]))
