@@ -76,7 +76,7 @@ def views(args):
     from healthlab.lake.materialise import materialise
     for table, rows in materialise(Lake()).items(): print(f"{table:<14} {rows:>12,} rows")
 
-# %% ../nbs/library/99_command/99_cli.ipynb #65999ab6
+# %% ../nbs/library/99_command/99_cli.ipynb #e272baf4
 def audit(args):
     "verify: prove that the audit trail is whole; show: its newest entries"
     from healthlab.core import audit
@@ -90,7 +90,7 @@ def audit(args):
 def pipelines(args):
     "list | run NAME -p key=value | show RUN | history"
     from healthlab.core.errors import InputError
-    from healthlab.pipelines import contract, record, run as runner
+    from healthlab.pipelines import contract, record, runner
     if args.what == "list":
         for name, nb in contract.discover().items():
             print(f"{name:<12} {contract.summary(nb)}")

@@ -3,8 +3,8 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/library/80_pipelines/89_init.ipynb #6d07053f
+# %% ../../nbs/library/80_pipelines/89_init.ipynb #a93a8d71
 from .contract import check, discover, parameters
 from .journey import journey, overview_page
 from .record import RunRecord, Step, find_run, history
-from .run import RunFailed, run
+from .runner import RunFailed, run

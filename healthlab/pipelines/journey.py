@@ -3,13 +3,13 @@
 # %% auto #0
 __all__ = ['HEADLINES', 'steps', 'journey', 'headline', 'overview_page']
 
-# %% ../../nbs/library/80_pipelines/84_journey.ipynb #8288f365
+# %% ../../nbs/library/80_pipelines/84_journey.ipynb #302e8211
 import time
 from pathlib import Path
 
 from ..core.errors import HealthlabError, InputError
 from ..core.settings import settings
-from . import run as runner
+from . import runner
 from .record import RunRecord
 
 # %% ../../nbs/library/80_pipelines/84_journey.ipynb #716d0136
