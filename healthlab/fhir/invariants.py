@@ -2,12 +2,13 @@
 
 # %% auto #0
 __all__ = ['XHTML', 'TAGS', 'NAMED', 'XML_NAMED', 'UCUM', 'DATA_TYPES', 'RESOURCES', 'SKIPPED', 'VER', 'CLIN', 'AVER', 'CLINICAL',
-           'BUNDLES', 'WRITTEN', 'GUARDS', 'Scope', 'has', 'chosen', 'listed', 'coded_as', 'utc', 'not_after',
-           'numbered', 'narrative_problem', 'amount', 'ordered', 'local_reference', 'period', 'fragments',
-           'all_contained_used', 'no_component_repeats', 'entries_with', 'full_urls_distinct', 'first_is', 'guard',
-           'through_engine', 'Rule', 'rules', 'noisy', 'plan', 'broken', 'examine', 'invariants']
+           'BUNDLES', 'WRITTEN', 'ABSOLUTE', 'PROSE', 'GUARDS', 'Scope', 'has', 'chosen', 'listed', 'coded_as', 'utc',
+           'not_after', 'numbered', 'narrative_problem', 'amount', 'ordered', 'local_reference', 'period', 'fragments',
+           'all_contained_used', 'no_component_repeats', 'entries_with', 'full_urls_distinct', 'first_is',
+           'code_system', 'derived', 'declared', 'guard', 'through_engine', 'Rule', 'rules', 'noisy', 'plan', 'broken',
+           'examine', 'invariants']
 
-# %% ../../nbs/library/10_fhir/11v_invariants.ipynb #cfa73b21
+# %% ../../nbs/library/10_fhir/11v_invariants.ipynb #88c8c586
 import re
 from datetime import date, datetime, timezone
 from decimal import Decimal
@@ -19,7 +20,7 @@ from xml.parsers import expat
 from .issues import Issue
 from .grammar import FHIRPathError
 from .path import compile
-from .types import primitive, resource_types, type_row
+from .types import primitive, release, resource_types, type_row
 
 # %% ../../nbs/library/10_fhir/11v_invariants.ipynb #d4ab1425
 class Scope:
@@ -241,6 +242,34 @@ BUNDLES = {
 }
 WRITTEN = DATA_TYPES | RESOURCES | CLINICAL | BUNDLES
 
+# %% ../../nbs/library/10_fhir/11v_invariants.ipynb #40a8c99f
+ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
+
+def code_system(o: dict, s: Scope) -> bool:
+    "Whether `system` can name a code system."
+    system = o.get("system")
+    return system is None or (bool(ABSOLUTE.match(system)) and not system.startswith("http://hl7.org/fhir/ValueSet/"))
+
+def derived(o: dict, s: Scope) -> bool:
+    "Whether a search parameter agrees with the standard one it is derived from."
+    known = release()["searchparameters"].get((o.get("derivedFrom") or "").split("|")[0])
+    return known is None or (o.get("type") == known[0] and (set(o.get("base", ())) <= set(known[1]) or "Resource" in known[1] or "DomainResource" in known[1]))
+
+def declared(o: dict, s: Scope) -> bool:
+    "Whether a server's search parameter has the type of the standard one it names."
+    url = (o.get("definition") or "").split("|")[0]
+    known = release()["searchparameters"].get(url)
+    return known is None or "Resource-" in url or o.get("type") == known[0]   # parameters of all resources (_content, _text) are declared either way
+
+PROSE = {  # type → [(severity, what is expected, rule)]
+    "Coding": [("error", "Coding.system is the absolute URI of a code system, not a local name or a value set", code_system)],
+    "ValueSet.compose.include": [("error", "A value set names its code systems by absolute URI; a contained one by its own url", code_system)],
+    "CodeSystem": [("error", "A code system that supplements another has the content 'supplement'", lambda o, s: ("supplements" in o) == (o.get("content") == "supplement"))],
+    "SearchParameter": [("error", "A composite search parameter has two components or more", lambda o, s: o.get("type") != "composite" or len(listed(o, "component")) > 1),
+                        ("error", "A derived search parameter has the type of the one it is derived from, and no other resource types", derived)],
+    "CapabilityStatement.rest.resource.searchParam": [("warning", "The type differs from the type of the search parameter named in definition", declared)],
+}
+
 # %% ../../nbs/library/10_fhir/11v_invariants.ipynb #0254f6b8
 GUARDS = (re.compile(r"(\w+)\.empty\(\) or (?!.*\b(?:xor|implies)\b)"), re.compile(r"(\w+)\.exists\(\) implies (?!.*\bimplies\b)"))
 
@@ -259,7 +288,7 @@ def through_engine(expression: str,  # FHIRPath
         return compiled.holds(s.resource, context=o, kind=kind, root=s.root, resolver=s.resolve) is not False
     return holds
 
-# %% ../../nbs/library/10_fhir/11v_invariants.ipynb #8ab9e0d1
+# %% ../../nbs/library/10_fhir/11v_invariants.ipynb #aba4e262
 class Rule(NamedTuple):
     "An invariant ready to run."
     key: str
@@ -275,7 +304,8 @@ def rules(name: str,     # type
     "The rules on a type or on one of its elements."
     row = type_row(name)
     kind = name if not element else next(e.types[0][0] for e in row.elements if e.name == element)
-    return tuple(Rule(key, severity, human, WRITTEN.get(key) or through_engine(text, kind))
+    prose = [] if element else [Rule("", severity, human, holds) for severity, human, holds in PROSE.get(name, ())]
+    return tuple(prose) + tuple(Rule(key, severity, human, WRITTEN.get(key) or through_engine(text, kind))
                  for e, key, severity, human, text, hint in row.constraints if e == element and key not in SKIPPED and (hints or not hint))
 
 @lru_cache(maxsize=None)
@@ -287,6 +317,7 @@ def noisy(name: str, extensions: bool) -> bool:
         if t in seen: continue
         seen.add(t)
         row = type_row(t)
+        if t in PROSE: return True
         if any(c[1] not in SKIPPED and (c[1] != "ext-1" or extensions) for c in row.constraints): return True
         for e in row.elements:
             if "xtension" in e.name and not extensions: continue
@@ -295,7 +326,7 @@ def noisy(name: str, extensions: bool) -> bool:
                 if not primitive(u): todo.append(u)
     return False
 
-# %% ../../nbs/library/10_fhir/11v_invariants.ipynb #1847231c
+# %% ../../nbs/library/10_fhir/11v_invariants.ipynb #dd9c95bf
 @lru_cache(maxsize=None)
 def plan(name: str, extensions: bool, hints: bool) -> tuple:
     "(rules of the type, {JSON name: (path step, type or '', rules of the element)})."
@@ -316,7 +347,7 @@ def broken(rule: Rule, path: str, o, scope: Scope):
     "Note a rule that does not hold."
     try: kept = rule.holds(o, scope)
     except (FHIRPathError, AttributeError, TypeError, KeyError, ValueError, IndexError): return   # malformed input: the structure check names it
-    if not kept: scope.issues.append(Issue(rule.severity, "invariant", path, f"{rule.key}: {rule.human}"))
+    if not kept: scope.issues.append(Issue(rule.severity, "invariant", path, f"{rule.key}: {rule.human}" if rule.key else rule.human))
 
 # %% ../../nbs/library/10_fhir/11v_invariants.ipynb #43ebc565
 def examine(o: dict, name: str, path: str, scope: Scope, extensions: bool, hints: bool):

@@ -96,7 +96,7 @@ def check_primitive(walk: Walk, value, name: str, bound: str, path: str):
         elif not value.isascii() and SURROGATE.search(value):
             walk.add("value", path, "The text holds half of a surrogate pair; it cannot be stored as UTF-8")
 
-# %% ../../nbs/library/10_fhir/10d_structure.ipynb #cfcd4fe9
+# %% ../../nbs/library/10_fhir/10d_structure.ipynb #fbb94ee5
 REST = re.compile(r"(https?://[^\s?#]+/)?([A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?\Z")
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 
@@ -107,7 +107,7 @@ def check_reference(walk: Walk, value: str, targets: tuple, path: str):
         return
     if value.startswith("urn:"):
         if value.startswith(("urn:uuid:", "urn:oid:")) and not re.match(types.URN + r"\Z", value):
-            walk.add("value", path, "Expected urn:uuid: with a UUID of 36 characters, or urn:oid: with a dotted number")
+            walk.add("value", path, "Expected urn:uuid: with a UUID of 36 characters, or urn:oid: with a dotted number", "warning")
         return
     absolute = bool(SCHEME.match(value))
     rest, query = REST.match(value), re.match(r"([A-Za-z]+)\?\S+\Z", value)
@@ -126,7 +126,7 @@ def check_coded(walk: Walk, concept: dict, bound: str, path: str):
         listed = sorted(f"{s}#{c}" for s, c in codings(bound))[:8]
         walk.add("code-invalid", path, f"No coding is from the required value set {bound.rsplit('/', 1)[1]}: {', '.join(listed)}")
 
-# %% ../../nbs/library/10_fhir/10d_structure.ipynb #2f01b86f
+# %% ../../nbs/library/10_fhir/10d_structure.ipynb #56414cc7
 def check_items(walk: Walk, value, companion, element, type_name: str, targets: tuple, path: str, depth: int):
     "One JSON property and its `_` companion: single or list, nulls, then each item."
     simple = primitive(type_name)
@@ -150,7 +150,7 @@ def check_item(walk: Walk, value, companion, element, type_name: str, targets: t
         if type_name == "Resource": return check_resource(walk, value, path, depth + 1, inner=True)
         check_object(walk, value, type_name, path, depth + 1)
         if not isinstance(value, dict): return
-        if type_name == "Reference" and isinstance(text := value.get("reference"), str) and text and not re.search(r"\s", text):
+        if type_name == "Reference" and isinstance(text := value.get("reference"), str) and text and not re.search(r"(?a)\s", text):
             check_reference(walk, text, targets, path + ".reference")
         if element.bound and type_name == "CodeableConcept": check_coded(walk, value, element.bound, path)
         return

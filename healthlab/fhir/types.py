@@ -78,7 +78,7 @@ def codings(url: str) -> frozenset:
     "The (system, code) pairs of a bound value set."
     return frozenset((s, c) for s, listed in release()["valuesets"][url].items() for c in listed)
 
-# %% ../../nbs/library/10_fhir/10_types.ipynb #e05aa478
+# %% ../../nbs/library/10_fhir/10_types.ipynb #815a172a
 YEAR = r"(?:[0-9](?:[0-9](?:[0-9][1-9]|[1-9]0)|[1-9]00)|[1-9]000)"
 LEAP = r"(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][48]|[13579][26]|[2468]0)00)"
 DAY = (rf"(?:{YEAR}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
@@ -91,8 +91,8 @@ PATTERNS = {  # anchored at both ends; a trailing newline does not pass
     "instant": rf"^{DAY}T{CLOCK}{ZONE}\Z",
     "time": rf"^{CLOCK}\Z",
     "id": r"^[A-Za-z0-9\-.]{1,64}\Z",
-    "code": r"^\S+(?:\s\S+)*\Z",
-    "uri": r"^\S+\Z", "url": r"^\S+\Z", "canonical": r"^\S+\Z",
+    "code": r"(?a)^\S+(?:\s\S+)*\Z",   # white space as HL7's expressions mean it: ASCII's
+    "uri": r"(?a)^\S+\Z", "url": r"(?a)^\S+\Z", "canonical": r"(?a)^\S+\Z",
     "oid": r"^urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+\Z",
     "uuid": r"^urn:uuid:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z",
     "base64Binary": r"^\s*(?:[0-9A-Za-z+/]\s*[0-9A-Za-z+/]\s*[0-9A-Za-z+/]\s*[0-9A-Za-z+/]\s*)*"
