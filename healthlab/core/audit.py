@@ -53,7 +53,7 @@ def _actor() -> str:
     try: return os.environ.get("JUPYTERHUB_USER") or getpass.getuser()
     except (KeyError, OSError): return f"uid {os.getuid()}"
 
-# %% ../../nbs/library/00_core/03_audit.ipynb #5fffc31d
+# %% ../../nbs/library/00_core/03_audit.ipynb #bd4b9845
 class _Trail:
     "Where the trail of the settings lies, and its key."
     def __init__(self):
@@ -76,8 +76,11 @@ class _Trail:
         "The head, and what is wrong with it ('' when nothing is)."
         try: raw = self.head_file.read_bytes()
         except FileNotFoundError: return None, "missing" if self.segments() else ""
-        head = _unseal(self.key, raw.rstrip(b"\n"))
-        return (head, "") if head else (None, "damaged")
+        first, _, second = raw.partition(b"\n")
+        head = _unseal(self.key, first)
+        if not head: return None, "damaged"
+        if (done := _unseal(self.key, second.rstrip(b"\n"))) and done.get("done") == head["last"]: head["pending"] = ""
+        return head, ""
 
     def put_head(self, **head):
         temp = self.head_file.with_suffix(".tmp")
@@ -86,7 +89,11 @@ class _Trail:
             f.flush(); os.fsync(f.fileno())
         os.replace(temp, self.head_file)
 
-# %% ../../nbs/library/00_core/03_audit.ipynb #47e0b42e
+    def done(self, last: str):
+        "Adds that the pending entry is on the disk. Not waited for: lost in a power cut, the entry is only completed again."
+        with open(self.head_file, "ab") as f: f.write(_line(self.key, dict(done=last))[0])
+
+# %% ../../nbs/library/00_core/03_audit.ipynb #92b5cdc0
 def _append(path: Path, at: int, line: bytes):
     "Writes `line` at offset `at`, the end of the segment, and sees it to the disk."
     with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as f:
@@ -104,8 +111,8 @@ def _ready(trail: _Trail) -> tuple[dict, str]:
         tail = _from(path, start)
         if size < start or not head["pending"].encode().startswith(tail): return dict(head, size=size, pending=""), "interrupted entry does not fit"
         _append(path, start, head["pending"].encode())
+        trail.done(head["last"])
         head["pending"] = ""
-        trail.put_head(**head)
     elif size != head["size"]: return dict(head, size=size), "segment shorter than the head says" if size < head["size"] else "segment longer than the head says"
     return head, ""
 
@@ -123,7 +130,7 @@ def _rebuilt(trail) -> dict:
     n = len(trail.segments())
     return dict(count=0, last=NOTHING, segment=f"audit-{n + 1:06d}.jsonl", size=0, pending="")
 
-# %% ../../nbs/library/00_core/03_audit.ipynb #cf395f51
+# %% ../../nbs/library/00_core/03_audit.ipynb #c4d41e49
 SEGMENT = 32 << 20 # bytes after which a new segment is begun: quick to open, few enough files for years
 
 def record(
@@ -157,7 +164,7 @@ def _write(trail, head, facts) -> dict:
     new = dict(count=entry["seq"], last=mac, segment=head["segment"], size=size + len(line))
     trail.put_head(**new, pending=line.decode())
     _append(path, size, line)
-    trail.put_head(**new, pending="")
+    trail.done(mac)
     return dict(new, pending="")
 
 # %% ../../nbs/library/00_core/03_audit.ipynb #36a35727

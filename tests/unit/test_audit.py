@@ -215,3 +215,14 @@ def test_unknown_roles_and_zones(monkeypatch):
     with pytest.raises(SettingsError): allowed("backstage", "read")
     monkeypatch.setenv("HEALTHLAB_ACCESS_ROLE", "root")
     with pytest.raises(SettingsError): role()
+
+
+def test_cutting_the_head_back_gains_nothing(trail):
+    head = head_file().read_bytes()
+    head_file().write_bytes(head.splitlines(keepends=True)[0])
+    put(trail[:-1])
+    assert verify().ok and verify().entries == 10 and "interrupted" in verify().note, "the last entry stands in the head"
+    record("run.start")
+    assert entries()["seq"].to_pylist() == list(range(1, 12)) and verify().ok
+    put(trail[:-2])
+    assert not verify().ok
