@@ -178,5 +178,5 @@ def _explain(e) -> int:
           "Set HEALTHLAB_TRACEBACK=1 to see all of it on this terminal", file=sys.stderr)
     return 1
 
-# %% ../nbs/library/99_command/99_cli.ipynb #dd8c7f3d
-if __name__ == "__main__": sys.exit(main())
+# %% ../nbs/library/99_command/99_cli.ipynb #ccbda609
+if __name__ == "__main__" and "ipykernel" not in sys.modules: sys.exit(main())

@@ -24,6 +24,7 @@ def test_what_is_wrong_is_one_line(capsys, argv, code, says):
 
 def test_an_unexpected_error_does_not_quote_data(capsys, monkeypatch):
     def broken(args): raise ValueError("Jane Doe, born 1970")
+    broken.__name__ = "views"
     monkeypatch.setattr(cli, "views", broken)
     assert cli.main(["views"]) == 1
     err = capsys.readouterr().err
