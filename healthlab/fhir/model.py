@@ -4,7 +4,7 @@
 __all__ = ['PLAIN', 'entry_index', 'references', 'entry_issues', 'resolution_issues', 'as_bytes', 'checked_structure', 'validate',
            'construct', 'scalar_value', 'parse']
 
-# %% ../../nbs/library/10_fhir/12_model.ipynb #f22684ba
+# %% ../../nbs/library/10_fhir/12_model.ipynb #df3a0995
 import re
 from decimal import Decimal
 
@@ -12,6 +12,7 @@ import msgspec
 
 from . import r4, types
 from .invariants import invariants as _invariants
+from .invariants import plain
 from .issues import Issue, ResourceError, fatal, load, outcome
 from .structure import REST, SCHEME, explain, explain_value, structural, type_of, typed
 from .types import class_name, primitive
@@ -82,7 +83,7 @@ def resolution_issues(bundle: dict, path: str) -> list[Issue]:
                 issues.append(Issue("error", "not-found", at, f"A {kind} carries what it refers to: no entry of the bundle matches"))
     return issues
 
-# %% ../../nbs/library/10_fhir/12_model.ipynb #8dddc680
+# %% ../../nbs/library/10_fhir/12_model.ipynb #e1e0dbc6
 PLAIN = msgspec.json.Decoder()
 
 def as_bytes(data) -> tuple[bytes | None, list[Issue]]:
@@ -120,7 +121,7 @@ def validate(data: bytes | str | dict,  # one resource or a Bundle
             try: resolve = entry_index(value).get
             except (AttributeError, TypeError): pass   # entries that are not objects: the structure check has named them
             if resolve and not any(i.stops for i in issues): issues += entry_issues(value, "Bundle") + resolution_issues(value, "Bundle")
-        return issues + _invariants(value, hints=hints, extensions=b'xtension"' in raw or bool(issues), resolve=resolve)
+        return issues + _invariants(value, hints=hints, extensions=bool(issues) or not plain(raw), resolve=resolve)
     except RecursionError: return issues + fatal("The JSON is nested too deeply to be FHIR")
 
 # %% ../../nbs/library/10_fhir/12_model.ipynb #3bb3a3ab
