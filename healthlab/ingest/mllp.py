@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['START', 'END', 'REFUSED', 'lake_commit', 'FrameError', 'read_frame', 'Listener', 'verdict_code', 'serve']
 
-# %% ../../nbs/library/30_ingest/36_mllp.ipynb #415495ee
+# %% ../../nbs/library/30_ingest/36_mllp.ipynb #079252a7
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,9 +11,9 @@ from contextlib import suppress
 from ..core.audit import new_run_id, record
 from ..core.errors import HealthlabError
 from ..fhir.hl7v2 import Hl7Error, ack
-from .read import Output, take_message
+from .read import Output, reject_table, take_message
 
-# %% ../../nbs/library/30_ingest/36_mllp.ipynb #5f369377
+# %% ../../nbs/library/30_ingest/36_mllp.ipynb #3380e064
 def lake_commit(
     lake,                 # a healthlab Lake
     source: str = "mllp", # what the column `source` says
@@ -31,7 +31,7 @@ def lake_commit(
                 verdicts.append(None)
                 for f in out.found: rows.setdefault(f.type, {})[f.id] = f
         for kind, found in sorted(rows.items()): lake.write("identified", kind, _table(found.values(), run_id), run_id=run_id, mode="merge")
-        if rejects: lake.write("identified", "reject", _rejected(rejects, run_id), run_id=run_id)
+        if rejects: lake.write("identified", "reject", reject_table(rejects, run_id), run_id=run_id)
         record("ingest.mllp", zone="identified", run_id=run_id, detail={"messages": len(messages), "refused": len(rejects), "resources": sum(map(len, rows.values()))})
         return verdicts
     return commit
@@ -45,11 +45,6 @@ def _table(found, run_id: str):
     import pyarrow as pa
     schema = pa.schema([("id", pa.string()), ("patient", pa.string()), ("last_updated", pa.timestamp("us", "UTC")), ("hash", pa.string()), ("run_id", pa.string()), ("source", pa.string()), ("resource", pa.string())])
     return pa.Table.from_pylist([dict(id=f.id, patient=f.patient, last_updated=f.last_updated, hash=f.hash, run_id=run_id, source=f.source, resource=bytes(f.resource).decode()) for f in found], schema=schema)
-
-def _rejected(rejects, run_id: str):
-    import pyarrow as pa
-    schema = pa.schema([(n, pa.binary() if n == "raw" else pa.string()) for n in ("run_id", "file", "position", "code", "reason", "format", "raw")])
-    return pa.Table.from_pylist([dict(r._asdict(), run_id=run_id) for r in rejects], schema=schema)
 
 # %% ../../nbs/library/30_ingest/36_mllp.ipynb #883d3bdf
 START, END = b"\x0b", b"\x1c\r"

@@ -153,7 +153,7 @@ def _csv_chunks(f, path, name, rejects):
     while held := tuple(islice(found, 20000)): yield Task(file=name, format="csv", items=held, mapping={"plan": how, "width": len(header)})
     yield Task(file=name, format="csv", last=True)
 
-# %% ../../nbs/library/30_ingest/34_ingest.ipynb #d557b0e9
+# %% ../../nbs/library/30_ingest/34_ingest.ipynb #ffcc80b1
 RESOURCE_COLUMNS = ["id", "patient", "last_updated", "hash", "run_id", "source", "resource"]
 
 class Referred(dict):
@@ -264,17 +264,14 @@ class Committer:
         return [(keys[r], kinds[r], stamps[r]) for r in rows]
 
     def _write_rejects(self):
-        import pyarrow as pa
-        names = [digest("\x1f".join([r.file, r.position, r.code]).encode() + r.raw) for r in self.rejects]
+        names = [read.reject_id(r) for r in self.rejects]
         sealed = [self.index.seal(n) for n in names]
         there, fresh = self.index.known("reject", sealed), {}
         for n, s, r in zip(names, sealed, self.rejects):
             self.report.rejected += 1
             self.report.rejects[r.code] = self.report.rejects.get(r.code, 0) + 1
             if s not in there: fresh.setdefault(n, r)
-        if fresh:
-            t = pa.table({"id": list(fresh), "run_id": [self.report.run_id] * len(fresh)} | {f: pa.array([getattr(r, f) for r in fresh.values()], pa.binary() if f == "raw" else pa.string()) for f in Reject._fields})
-            self.lake.write("identified", "reject", t, run_id=self.report.run_id)
+        if fresh: self.lake.write("identified", "reject", read.reject_table(fresh.values(), self.report.run_id), run_id=self.report.run_id)
         return sealed
 
 # %% ../../nbs/library/30_ingest/34_ingest.ipynb #052ed86b

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,7 +91,7 @@ def copies(source, target, times):
     for n in range(times):
         for f in source:
             data = gzip.decompress(f.read_bytes()) if f.name.endswith(".gz") else f.read_bytes()
-            (target / f"{n}-{f.name.removesuffix('.gz')}.gz").write_bytes(gzip.compress(UUID.sub(lambda m: b"%08x" % (int(m[0], 16) ^ (n << 20)), data), 1))
+            (target / f"{n}-{f.name.removesuffix('.gz')}.gz").write_bytes(gzip.compress(UUID.sub(lambda m, n=n: b"%08x" % (int(m[0], 16) ^ (n << 20)), data), 1))
     return target
 
 

@@ -233,6 +233,15 @@ def test_ccda(landing):
     assert run(landing, lake).formats == {"ccda": 1} and len(table(lake, "Patient")) == 1
 
 
+def test_a_folder_after_messages_that_were_refused_on_the_wire(landing):
+    from healthlab.ingest.mllp import lake_commit
+    lake = Lake()
+    bad = b"MSH|^~\\&|A|B|C|D|20240101||ZZZ^Z99|2|P|2.5\rZZZ|1\r"
+    assert lake_commit(lake)([bad])[0] is not None
+    put(landing, "a.hl7", bad)
+    assert run(landing, lake).rejected == 1 and sorted(rejects(lake).file) == ["a.hl7", "mllp"]
+
+
 # --- CSV --------------------------------------------------------------------------------------------------------------------------
 
 def test_csv_kinds_by_their_columns(landing):
@@ -266,6 +275,23 @@ def test_notes_in_a_csv(landing):
     put(landing, "notes.csv", "row,category,text\n1,Discharge,\"HISTORY:, a man of 60, with cough\"\n2,Progress,Better today.\n")
     lake = Lake()
     assert run(landing, lake).rejected == 0 and len(table(lake, "DocumentReference")) == 2
+
+
+# --- the simulated hospital -----------------------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def emitted(tmp_path_factory):
+    from healthlab.hospital import Hospital
+    folder = tmp_path_factory.mktemp("hospital")
+    Hospital(patients=4, seed=3).emit(folder, progress=False)
+    return folder
+
+
+def test_everything_the_hospital_emits_is_taken_in(emitted):
+    lake = Lake()
+    report = run(emitted, lake)
+    assert report.rejected == 0, rejects(lake)[["file", "code", "reason"]].to_string()
+    assert {"fhir-json", "ndjson", "hl7v2", "csv", "note"} >= set(report.formats) >= {"fhir-json", "csv", "hl7v2"} and report.duplicates > 0
 
 
 # --- public data --------------------------------------------------------------------------------------------------------------------
