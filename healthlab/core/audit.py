@@ -3,8 +3,9 @@
 # %% auto #0
 __all__ = ['NOTHING', 'SEGMENT', 'new_run_id', 'record', 'Problem', 'AuditReport', 'verify', 'entries']
 
-# %% ../../nbs/library/00_core/03_audit.ipynb #d6a0621e
+# %% ../../nbs/library/00_core/03_audit.ipynb #a740e4f2
 import fcntl, getpass, hashlib, hmac, json, os, re, secrets
+from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -53,7 +54,7 @@ def _actor() -> str:
     try: return os.environ.get("JUPYTERHUB_USER") or getpass.getuser()
     except (KeyError, OSError): return f"uid {os.getuid()}"
 
-# %% ../../nbs/library/00_core/03_audit.ipynb #bd4b9845
+# %% ../../nbs/library/00_core/03_audit.ipynb #45dc4826
 class _Trail:
     "Where the trail of the settings lies, and its key."
     def __init__(self):
@@ -79,7 +80,7 @@ class _Trail:
         first, _, second = raw.partition(b"\n")
         head = _unseal(self.key, first)
         if not head: return None, "damaged"
-        if (done := _unseal(self.key, second.rstrip(b"\n"))) and done.get("done") == head["last"]: head["pending"] = ""
+        if (done := _unseal(self.key, second.rstrip(b"\n").rpartition(b"\n")[2])) and done.get("done") == head["last"]: head["pending"] = ""
         return head, ""
 
     def put_head(self, **head):
@@ -253,15 +254,16 @@ class _Check:
         for seq in self.witness: self.problem(f"entry {seq}", "was noted elsewhere and is not in the trail: the trail was rolled back")
         return AuditReport(not self.problems, self.entries, self.problems, self.note, (self.seq, self.mac))
 
-# %% ../../nbs/library/00_core/03_audit.ipynb #ceb8e0a4
+# %% ../../nbs/library/00_core/03_audit.ipynb #ab2fc6af
 def entries(
     event: str | None = None,  # only entries of this event
     run_id: str | None = None, # only entries of this run
     zone: str | None = None,   # only entries about this zone
+    limit: int | None = None,  # only the newest so many
 ):                             # pyarrow.Table: seq, time, event, actor, role, zone, table, run_id, detail (JSON text)
     "The entries of the trail as a `pyarrow.Table`; lines that cannot be read are left to `verify`."
     import pyarrow as pa
-    trail, rows = _Trail(), []
+    trail, rows = _Trail(), deque(maxlen=limit)
     for path in trail.segments():
         with open(path, "rb") as f:
             for line in f:
@@ -269,4 +271,4 @@ def entries(
                 if e and all(want in (None, e[k]) for k, want in (("event", event), ("run_id", run_id), ("zone", zone))):
                     rows.append(dict(e, time=datetime.fromisoformat(e["time"]), detail=json.dumps(e["detail"])))
     text = [(c, pa.string()) for c in ("event", "actor", "role", "zone", "table", "run_id", "detail")]
-    return pa.Table.from_pylist(rows, pa.schema([("seq", pa.int64()), ("time", pa.timestamp("us", "UTC")), *text]))
+    return pa.Table.from_pylist(list(rows), pa.schema([("seq", pa.int64()), ("time", pa.timestamp("us", "UTC")), *text]))

@@ -226,3 +226,7 @@ def test_cutting_the_head_back_gains_nothing(trail):
     assert entries()["seq"].to_pylist() == list(range(1, 12)) and verify().ok
     put(trail[:-2])
     assert not verify().ok
+
+
+def test_the_newest_entries(trail):
+    assert entries(limit=2)["seq"].to_pylist() == [9, 10] and entries(limit=0).num_rows == 0 and entries(event="write", limit=3).num_rows == 3
