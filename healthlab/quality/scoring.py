@@ -232,7 +232,7 @@ def _as_text(r, rng, lake):
     r["valueString"] = str(r.pop("valueQuantity")["value"])
     return "Observation.valueString"
 
-# %% ../../nbs/library/35_quality/35i_scoring.ipynb #32e7ecf5
+# %% ../../nbs/library/35_quality/35i_scoring.ipynb #84920de7
 @injector("dangling-encounter", "Observation", "Condition", "Procedure", "MedicationRequest", "DiagnosticReport", "Immunization")
 def _dangling(r, rng, lake):
     if not isinstance(r.get("encounter"), dict): return None
@@ -333,7 +333,7 @@ def _type(r, rng, lake):
     q["value"] = "high"
     return "Observation.valueQuantity.value"
 
-STRUCTURAL = ("wrong-type",)
+STRUCTURAL = ("wrong-type", "wrong-type-reference") # what the FHIR model itself refuses
 _WHOLE_LIFE = ("birth-in-future", "born-too-early", "death-before-birth", "wrong-gender") # these would make the next ones true
 _AGAINST_LIFE = ("after-death", "before-birth", "pregnant-man", "prostate-of-woman", "wrong-patient")
 
