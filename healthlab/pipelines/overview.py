@@ -77,7 +77,7 @@ def flow(
     for r in rows: r["seconds"], r["peak MB"] = records[r["step"]].seconds, records[r["step"]].results.get("peak_mb")
     return rows
 
-# %% ../../nbs/library/80_pipelines/85_overview.ipynb #dedc8ca5
+# %% ../../nbs/library/80_pipelines/85_overview.ipynb #cd720936
 PALETTE = {"blue": "#0072B2", "orange": "#E69F00", "green": "#009E73", "red": "#D55E00", "sky": "#56B4E9", "pink": "#CC79A7", "grey": "#8A949B", "black": "#1c2730"}
 
 def figure(
@@ -86,9 +86,11 @@ def figure(
     width: float = 10,  # inches
 ):
     "A figure in healthlab's style and its axes."
-    import matplotlib.pyplot as plt
+    import matplotlib.pyplot as plt # registers how a notebook shows a figure
+    from matplotlib.figure import Figure
     with plt.rc_context({"font.size": 9.5, "axes.spines.top": False, "axes.spines.right": False, "axes.titleweight": "bold", "axes.titlesize": 10.5, "axes.titlelocation": "left", "figure.dpi": 110, "axes.edgecolor": "#8A949B"}):
-        fig, axes = plt.subplots(1, columns, figsize=(width, height), layout="constrained")
+        fig = Figure(figsize=(width, height), layout="constrained") # not pyplot's own: shown where it is returned, once
+        axes = fig.subplots(1, columns)
     return fig, axes
 
 def bars(
@@ -193,15 +195,17 @@ def counted(
     except InputError: return {}
     return suppress({str(r["label"]): int(r["count"]) for r in rows if r["label"] is not None})
 
-# %% ../../nbs/library/80_pipelines/85_overview.ipynb #b2c4b071
+# %% ../../nbs/library/80_pipelines/85_overview.ipynb #7259e024
 PANELS = {
     "Age, years": """select case when age >= 90 then '90+' else printf('%d–%d', (age // 10)::int * 10, (age // 10)::int * 10 + 9) end as label, count(*)::bigint as count
-        from (select date_diff('year', try_cast(substr(birth_date, 1, 10) as date), current_date) as age from patient where length(birth_date) >= 10 and deceased_date is null) where age between 0 and 130 group by 1 order by min(age)""",
+        from (select date_diff('year', try_cast(substr(birth_date::varchar, 1, 10) as date), current_date) as age from patient where deceased_at is null) where age between 0 and 130 group by 1 order by min(age)""",
     "Sex": "select gender as label, count(*)::bigint as count from patient group by 1 order by 2 desc",
-    "Encounters by class": "select class_code as label, count(*)::bigint as count from encounter group by 1 order by 2 desc limit 8",
-    "Patients with a condition": """select coalesce(code_display, code) as label, count(distinct patient_id)::bigint as count from condition group by 1 order by 2 desc limit 12""",
-    "Patients on a medication": """select coalesce(code_display, code) as label, count(distinct patient_id)::bigint as count from medication group by 1 order by 2 desc limit 12""",
-    "Observations": """select coalesce(code_display, code) as label, count(*)::bigint as count from observation group by 1 order by 2 desc limit 12""",
+    "Encounters by class": "select class as label, count(*)::bigint as count from encounter group by 1 order by 2 desc limit 8",
+    "Encounters by year (dates are shifted)": "select year(start::timestamp)::varchar as label, count(*)::bigint as count from encounter where start is not null group by 1 order by 1 desc limit 12",
+    "Patients with a condition": "select coalesce(display, text, code) as label, count(distinct patient)::bigint as count from condition group by 1 order by 2 desc limit 12",
+    "Patients on a medication": "select coalesce(display, code) as label, count(distinct patient)::bigint as count from medication group by 1 order by 2 desc limit 12",
+    "Observations": "select coalesce(display, code) as label, count(*)::bigint as count from observation group by 1 order by 2 desc limit 12",
+    "Patients with a procedure": "select coalesce(display, code) as label, count(distinct patient)::bigint as count from procedure group by 1 order by 2 desc limit 12",
 }
 
 def distribution_figures(
