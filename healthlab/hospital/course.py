@@ -72,7 +72,7 @@ class Life(Struct):
     offsets: dict = field(default_factory=dict)    # what makes this person's tests differ from the mean
     free: datetime | None = None
 
-# %% ../../nbs/library/25_hospital/25c_course.ipynb #1e250af6
+# %% ../../nbs/library/25_hospital/25c_course.ipynb #a5d45ef7
 ACUTE = {
     "pneumonia": {"temp": 1.6, "wbc": 7, "crp": 95, "spo2": -6, "rr": 8, "hr": 20}, "sepsis": {"temp": 1.9, "wbc": 10, "crp": 165, "lactate": 2.8, "sbp": -28, "hr": 36, "rr": 9, "creatinine*": 1.45, "plt": -90, "spo2": -3},
     "hf": {"bnp*": 4.5, "weight": 3.2, "spo2": -4, "rr": 6, "sodium": -4, "creatinine*": 1.2, "hr": 12}, "copd_exac": {"spo2": -6, "rr": 8, "wbc": 2.5, "hr": 14},
@@ -89,7 +89,7 @@ def measure(ch: Chance, life: Life, key: str, base: dict, effect: dict, share: f
     sd = float(t["sd"] or 0) or abs(base.get(key, 1)) * .03
     if key not in life.offsets: life.offsets[key] = ch.normal(0, .7)
     personal = 0 if key in ("height", "weight", "creatinine", "a1c", "fev1", "inr") else life.offsets[key] * sd
-    noise = {"height": .15, "weight": .6, "a1c": .18, "creatinine": .04, "glucose": 12 if base.get("a1c", 5) > 6.4 else 6, "temp": .15, "bnp": 40, "fev1": .06}.get(key, sd * .6)
+    noise = {"height": .15, "weight": min(.6, base.get("weight", 70) * .01), "a1c": .18, "creatinine": .04, "glucose": 12 if base.get("a1c", 5) > 6.4 else 6, "temp": .15, "bnp": 40, "fev1": .06}.get(key, sd * .6)
     v = base.get(key, float(t["mean"] or 0)) + personal + ch.normal(0, noise)
     v = v * (1 + (effect.get(key + "*", 1) - 1) * share) + effect.get(key, 0) * share
     if key == "bnp": v *= math.exp(ch.normal(0, .25))
@@ -156,13 +156,13 @@ def _step(life, v, ladder, reason): # the next medicine of a ladder, replacing t
         stop(life, ladder[have[-1]], v.end - timedelta(minutes=3))
         return prescribe(life, v, ladder[have[-1] + 1], reason)
 
-# %% ../../nbs/library/25_hospital/25c_course.ipynb #d253b952
+# %% ../../nbs/library/25_hospital/25c_course.ipynb #844211c8
 _SIMPLE = {"afib": ("apixaban", "metoprolol50"), "copd": ("albuterol", "advair"), "hypothyroid": ("levothyroxine",), "gerd": ("omeprazole",), "osteoporosis": ("alendronate",), "gout": ("allopurinol",),
            "bph": ("tamsulosin",), "dementia": ("donepezil",), "parkinson": ("levodopa",), "neuropathy": ("gabapentin",), "anemia": ("ferrous",), "oa": ("acetaminophen",), "cad": ("aspirin81", "atorva40")}
 
 def regulate(ch: Chance, life: Life, v: Visit, seen: dict):
     "The prescribing decisions of an outpatient visit."
-    day, b, on = v.end.date(), life.body, lambda k: has(life.body, k, v.end.date())
+    day, on = v.end.date(), lambda k: has(life.body, k, v.end.date())
     gfr = seen.get("egfr", 90)
     for key, drugs in _SIMPLE.items():
         if (on(key) or (key == "anemia" and any(q.key == "anemia" for q in life.problems))) and not (key == "afib" and "carvedilol6" in life.active):
@@ -379,7 +379,7 @@ def _month(ch, seed, life, day, queue, end):
 
 def _push(queue, day, what, key=None): heapq.heappush(queue, (day, len(queue) + day.toordinal() % 7 * 1000, what, key or ""))
 
-# %% ../../nbs/library/25_hospital/25c_course.ipynb #643e8a58
+# %% ../../nbs/library/25_hospital/25c_course.ipynb #b1a202fa
 _RECUR = {"hf": ("hf", "aki", "pneumonia"), "copd_exac": ("copd_exac", "pneumonia"), "pneumonia": ("pneumonia", "sepsis"), "sepsis": ("sepsis", "aki", "pneumonia"), "mi": ("mi",), "stroke": ("pneumonia", "stroke", "uti"),
           "aki": ("aki",), "gibleed": ("gibleed",), "hip_fx": ("pneumonia", "uti", "pe"), "cellulitis": ("cellulitis",), "pe": ("pe", "gibleed"), "colon_ca": ("sepsis", "pe"), "breast_ca": ("cellulitis",), "uti": ("uti", "sepsis"), "depression": ("depression",),
           "pregnancy": ("uti",), "preeclampsia": ("preeclampsia",)}
@@ -398,7 +398,7 @@ def _interval(life, day):
 def _pregnancy(ch, seed, life, day, queue):
     "Prenatal visits, then delivery at 37-41 weeks."
     first = day + timedelta(days=ch.whole(45, 75))
-    v = outpatient(ch, seed, life, "prenatal", first, "pregnancy", [("pregnancy", datetime.combine(day, datetime.min.time()) + timedelta(hours=9))])
+    outpatient(ch, seed, life, "prenatal", first, "pregnancy", [("pregnancy", datetime.combine(day, datetime.min.time()) + timedelta(hours=9))])
     term = day + timedelta(days=ch.whole(37 * 7, 41 * 7))
     for week in (16, 20, 24, 28, 32, 36): _push(queue, day + timedelta(days=week * 7 + ch.whole(-3, 3)), "prenatal", str(week))
     _push(queue, term, "delivery", "preeclampsia" if ch.yes(.06) else "pregnancy")

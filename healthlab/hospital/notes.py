@@ -389,7 +389,7 @@ def discharge(s: Scene):
     if ch.yes(.35): w.line("Results are on the portal: {u}", u=phi(f"{s.org.url}/portal/{s.p.mrn.lower()}", "URL"))
     if ch.yes(.25): w.line("Patient may be reached at {t} or {m}.", t=phi(s.p.mobile, "PHONE"), m=phi(s.p.email, "EMAIL"))
 
-# %% ../../nbs/library/25_hospital/25e_notes.ipynb #1296a4f1
+# %% ../../nbs/library/25_hospital/25e_notes.ipynb #26c91032
 _READ = {"cxr": {"hf": ("Cardiomegaly with bilateral interstitial opacities, consistent with {x}.", "edema_"), "pneumonia": ("Right lower lobe consolidation compatible with {x}.", "pneumonia"), "sepsis": ("Patchy left basilar opacity, {x} cannot be excluded.", "?pneumonia"), "copd_exac": ("Hyperinflated lungs consistent with {x}.", "copd"), "pe": ("No focal consolidation to suggest {x}.", "-pneumonia")},
          "cthead": {"stroke": ("Hypodensity in the right MCA territory concerning for acute {x}.", "+stroke"), "concussion": ("No evidence of acute {x} or hemorrhage.", "-stroke")}, "hipxr": {"hip_fx": ("Displaced {x} on the right.", "hip_fx")}, "ctabd": {"colon_ca": ("Irregular thickening of the sigmoid colon, suspicious for {x}.", "+colon_ca")}}
 
@@ -412,7 +412,7 @@ def radiology(s: Scene):
     if ch.yes(.4): w.line("Findings discussed with {d} by phone at {t} on {e}.", d=physician(s, s.v.doctor), t=plain(s.time.strftime("%H:%M"), "Time"), e=day(ch, s.time))
 
 def nursing(s: Scene):
-    w, ch, o = s.w, s.ch, s.last("hr")
+    w, ch = s.w, s.ch
     w.say(ch.pick(("{c} {w} received awake and alert. ", "{c} Assumed care of {w}. ")), c=plain(s.time.strftime("%H%M"), "Time"), w=patient(s))
     vitals(s); w.add("\n")
     w.say(ch.pick(("Pain {n}/10, medicated with {m} with relief. ", "C/o pain {n}/10; {m} given. ")), n=plain(ch.whole(0, 8), "MeasurementValue"), m=medication(ch, "acetaminophen"))

@@ -115,7 +115,7 @@ def conditions(lf: Life, seed: int) -> Iterable[dict]:
         if q.abated: out["abatementDateTime"] = stamp(q.abated)
         yield out
 
-# %% ../../nbs/library/25_hospital/25f_records.ipynb #e75e3e43
+# %% ../../nbs/library/25_hospital/25f_records.ipynb #59776e8a
 _FLAG = {"L": "Low", "H": "High", "N": "Normal"}
 
 def _quantity(key, value):
@@ -150,7 +150,7 @@ def observation_id(v, n: int) -> str: return uuid(v.id, "observation", n)
 def observations(lf: Life, v, seed: int) -> Iterable[dict]:
     "Observation and DiagnosticReport resources of a visit."
     p, who, subject = lf.person, [doctor(seed, v.doctor)], ref("Patient", lf.person.id)
-    names, skip = {}, set()
+    skip = set()
     for n, o in enumerate(v.obs):
         if n in skip: continue
         t, when = table("observations")[o.key], stamp(o.time)

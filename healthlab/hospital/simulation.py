@@ -3,10 +3,9 @@
 # %% auto #0
 __all__ = ['CHUNK', 'FORMATS', 'Job', 'Made', 'make', 'gold_folder', 'Emitted', 'Hospital', 'emit', 'summary']
 
-# %% ../../nbs/library/25_hospital/25k_simulation.ipynb #c4b05568
+# %% ../../nbs/library/25_hospital/25k_simulation.ipynb #02d4b4fa
 import gzip
 from datetime import date, datetime
-from functools import partial
 from pathlib import Path
 from typing import Iterator
 
@@ -15,10 +14,12 @@ from msgspec import Struct, field
 
 from ..core.engine import map_items, worker_count
 from ..core.errors import InputError
-from . import extracts, messages, records
 from .course import Life, life
-from .defects import Defect, damage, inject
+from .defects import Defect, damage, inject, orphans
+from .extracts import COLUMNS, tables, write
+from .messages import batch, messages
 from .notes import Note, notes_of
+from .records import bundle, encode, house, resources
 
 # %% ../../nbs/library/25_hospital/25k_simulation.ipynb #0fa83961
 CHUNK = 25   # patients a worker makes at a time: small enough that memory stays flat, the same whatever the number of workers
@@ -42,32 +43,36 @@ class Made(Struct):
     counts: dict = field(default_factory=dict)
     defects: list = field(default_factory=list)
 
-# %% ../../nbs/library/25_hospital/25k_simulation.ipynb #ac47f971
+# %% ../../nbs/library/25_hospital/25k_simulation.ipynb #24f39c60
 def _everything(job: Job, index: int):
     lf = life(job.seed, index, job.start, job.end)
     written = list(notes_of(lf, job.seed))
-    return lf, written, records.resources(lf, job.seed, written, job.end)
+    return lf, written, resources(lf, job.seed, written, job.end)
 
 def _fhir(job, people, made):
     others = [lf.person.id for lf, _, _ in people]
     lines: dict[str, list[bytes]] = {}
     for lf, written, items in people:
         labels = inject(items, job.seed, lf.person.index, job.defects, others) if job.defects else []
-        encoded = [records.encode(r) for r in items]
+        encoded = [encode(r) for r in items]
         for t, _, _ in encoded: made.counts[t] = made.counts.get(t, 0) + 1
+        wrong = {n for n, _ in labels}
+        broken = damage(encoded, job.seed, lf.person.index, job.defects, wrong) if job.defects and "ndjson" in job.formats else {}
+        # a damaged line is lost only where no intact copy of it lies in a bundle
+        lost = {(d.resource_type, d.id) for _, d in labels if d.stage == "ingest"} | (set() if "bundle" in job.formats else {encoded[n][:2] for n in broken})
+        labels += orphans(encoded, lost, wrong | set(broken)) if lost else []
         places = {n: [] for n in range(len(items))}
         if "bundle" in job.formats:
             name = f"bundle/{lf.person.id}.json" + (".gz" if job.compress else "")
-            _put(job, name, records.bundle(encoded), made)
+            _put(job, name, bundle(encoded), made)
             for n in places: places[n].append((name, n))
         if "ndjson" in job.formats:
-            broken = damage(encoded, job.seed, lf.person.index, job.defects, {n for n, _ in labels}) if job.defects else {}
-            for n, (t, _, data) in enumerate(encoded):
+            for n, (t, i, data) in enumerate(encoded):
                 name = f"ndjson/{t}.{job.first // CHUNK:04d}.ndjson"
                 rows = lines.setdefault(name, [])
                 rows.append(broken[n][1] if n in broken else data)
                 places[n].append((name, len(rows)))
-                if n in broken: made.defects.append(Defect(broken[n][0], "ingest", t, encoded[n][1], t, ((name, len(rows)),)))
+                if n in broken: made.defects.append(Defect(broken[n][0], "ingest", t, i, t, ((name, len(rows)),)))
         made.defects += [d.at(tuple(places[n])) for n, d in labels]
     for name, rows in lines.items(): _put(job, name, b"\n".join(rows) + b"\n", made)
 
@@ -77,14 +82,14 @@ def _put(job, name, data, made):
     path.write_bytes(gzip.compress(data, 4, mtime=0) if name.endswith(".gz") else data)
     made.files.append(name)
 
-# %% ../../nbs/library/25_hospital/25k_simulation.ipynb #32a1af94
+# %% ../../nbs/library/25_hospital/25k_simulation.ipynb #40db531f
 def make(job: Job) -> Made:
     "Writes the patients of a job in its formats."
     made, people = Made(), [_everything(job, i) for i in range(job.first, job.last)]
     since, number = datetime.combine(job.start, datetime.min.time()), job.first // CHUNK
     if "hl7v2" in job.formats:
-        sent = sorted((m for lf, written, _ in people for m in messages.messages(lf, job.seed, written, since)), key=lambda x: (x[0], x[1][0]))
-        _put(job, f"hl7v2/batch.{number:04d}.hl7", messages.batch((s for _, s in sent), datetime.combine(job.end, datetime.min.time()), f"B{job.seed}-{number}"), made)
+        sent = sorted((m for lf, written, _ in people for m in messages(lf, job.seed, written, since)), key=lambda x: (x[0], x[1][0]))
+        _put(job, f"hl7v2/batch.{number:04d}.hl7", batch((s for _, s in sent), datetime.combine(job.end, datetime.min.time()), f"B{job.seed}-{number}"), made)
         made.counts["hl7v2 messages"] = len(sent)
     if "csv" in job.formats: _csv(job, people, since, number, made)
     if "notes" in job.formats: _text(job, people, number, made)
@@ -92,13 +97,13 @@ def make(job: Job) -> Made:
     return made
 
 def _csv(job, people, since, number, made):
-    rows = {k: [] for k in extracts.COLUMNS}
+    rows = {k: [] for k in COLUMNS}
     for lf, _, _ in people:
-        for k, part in extracts.tables(lf, job.seed, since, datetime.combine(job.end, datetime.min.time())).items(): rows[k] += part
+        for k, part in tables(lf, job.seed, since, datetime.combine(job.end, datetime.min.time())).items(): rows[k] += part
     for k, part in rows.items():
         name = f"csv/{k}.{number:04d}.csv"
         (Path(job.folder) / "csv").mkdir(parents=True, exist_ok=True)
-        made.counts[f"csv {k} rows"] = extracts.write(Path(job.folder) / name, k, part)
+        made.counts[f"csv {k} rows"] = write(Path(job.folder) / name, k, part)
         made.files.append(name)
 
 def _text(job, people, number, made):
@@ -121,7 +126,7 @@ def gold_folder(folder) -> Path: # folder of landing files → folder of their g
     p = Path(folder)
     return p.with_name(p.name + ".gold")
 
-# %% ../../nbs/library/25_hospital/25k_simulation.ipynb #4405f989
+# %% ../../nbs/library/25_hospital/25k_simulation.ipynb #90bee2ce
 class Emitted(Struct):
     "What `emit` wrote: files relative to the folder, counts of resources, messages and rows, and the labelled defects."
     folder: str
@@ -156,8 +161,8 @@ class Hospital:
 
     def resources(self) -> Iterator[dict]:
         "Every FHIR resource: the house first, then patient by patient."
-        yield from records.house(self.seed)
-        for lf in self.lives(): yield from records.resources(lf, self.seed, list(notes_of(lf, self.seed)), self.end)
+        yield from house(self.seed)
+        for lf in self.lives(): yield from resources(lf, self.seed, list(notes_of(lf, self.seed)), self.end)
 
     def emit(self, folder, formats=FORMATS, defects: float = 0.0, progress: bool = True, workers: int | None = None, compress: bool = True) -> Emitted:
         "Writes the hospital into a folder; see the function `emit`."
@@ -165,7 +170,7 @@ class Hospital:
 
     def _repr_html_(self): return summary(self)
 
-# %% ../../nbs/library/25_hospital/25k_simulation.ipynb #d7114138
+# %% ../../nbs/library/25_hospital/25k_simulation.ipynb #9352a959
 def emit(hospital: Hospital,        # what to write
          folder,                    # where; made if absent
          formats=FORMATS,           # any of bundle, ndjson, hl7v2, csv, notes
@@ -195,9 +200,9 @@ def emit(hospital: Hospital,        # what to write
     return out
 
 def _house(job, out):
-    items, made = [records.encode(r) for r in records.house(job.seed)], Made()
+    items, made = [encode(r) for r in house(job.seed)], Made()
     for t, _, _ in items: out.counts[t] = out.counts.get(t, 0) + 1
-    if "bundle" in job.formats: _put(job, "bundle/hospital.json" + (".gz" if job.compress else ""), records.bundle(items), made)
+    if "bundle" in job.formats: _put(job, "bundle/hospital.json" + (".gz" if job.compress else ""), bundle(items), made)
     if "ndjson" in job.formats:
         for kind in sorted({t for t, _, _ in items}): _put(job, f"ndjson/{kind}.ndjson", b"\n".join(d for t, _, d in items if t == kind) + b"\n", made)
     out.files += made.files

@@ -15,7 +15,6 @@ from healthlab.fhir.model import structural, validate
 from healthlab.hospital import Hospital, gold_folder
 from healthlab.hospital import defects, records
 from healthlab.hospital.catalogue import LOINC, SNOMED, table
-from healthlab.hospital.notes import notes_of
 
 START, END = dt.date(2019, 1, 1), dt.date(2025, 12, 31)
 
@@ -142,7 +141,7 @@ def test_readmission_can_be_learned(lives):
         stays = [v for v in lf.visits if v.kind == "inpatient"]
         for n, v in enumerate(stays):
             if v.died: continue
-            has = lambda k: lf.body.onset.get(k, dt.date.max) <= v.end.date()
+            has = lambda k, onset=lf.body.onset, day=v.end.date(): onset.get(k, dt.date.max) <= day
             last = {o.key: o.value for o in v.obs}
             meds = sum(m.start <= v.end and (m.end is None or m.end > v.end) and not m.given for m in lf.meds)
             rows.append([(v.end.date() - lf.person.birth).days / 365.25, sum((v.start - s.end).days <= 365 for s in stays[:n]), has("hf"), has("copd"), has("ckd3"), has("ckd4"), has("depression"), (v.end - v.start).days, last.get("hgb", 13) < 11, last.get("sodium", 140) < 135,
@@ -169,7 +168,7 @@ def test_all_phi_of_the_patient_is_labelled(notes):
     found = 0
     for n in notes:
         p = people[n.patient]
-        covered = lambda a, b: any(s.start <= a and b <= s.end for s in n.phi)
+        covered = lambda a, b, spans=n.phi: any(s.start <= a and b <= s.end for s in spans)
         for value in (p.mrn, p.ssn, p.phone, p.mobile, p.email, p.member, p.account, p.address.line, p.employer, p.relative[3], p.licence, p.plate, p.device):
             for m in re.finditer(re.escape(value), n.text) if value else ():
                 found += 1
@@ -247,7 +246,7 @@ def test_messages_become_fhir(emitted):
 
 def test_defects_are_labelled_where_they_are(emitted):
     folder, made = emitted
-    assert made.defects and len({d.kind for d in made.defects}) >= 20 and {d.stage for d in made.defects} == {"ingest", "quality"}
+    assert made.defects and len({d.kind for d in made.defects}) >= 20 and {d.stage for d in made.defects} >= {"ingest", "quality"}
     assert len((gold_folder(folder) / "defects.jsonl").read_bytes().splitlines()) == len(made.defects)
     read = {}
     for d in made.defects:
