@@ -95,6 +95,16 @@ def copies(source, target, times):
     return target
 
 
+def long_line(folder, gigabytes=2):
+    "An NDJSON file with a line of this many GB between two good ones."
+    folder.mkdir()
+    with open(folder / "long.ndjson", "wb") as f:
+        f.write(b'{"resourceType":"Patient","id":"before"}\n{"resourceType":"Patient","id":"')
+        for _ in range(gigabytes << 4): f.write(b"x" * (64 << 20))
+        f.write(b'"}\n{"resourceType":"Patient","id":"after"}\n')
+    return folder
+
+
 def run(tens=True, repeats=3, kills=12):
     files = sorted(f for f in BUNDLES.rglob("*") if f.is_file())
     if not files: raise SystemExit("../shared/data is not here: nothing to measure")
@@ -118,6 +128,9 @@ def run(tens=True, repeats=3, kills=12):
             report, cpu, peak = measured(source, tmp / "lake10")
             rows.append(dict(name=f"peak memory, all processes, {report['resources']:,} resources", figure=peak, unit="MB", peer="", peer_figure=None, ratio=None, asked="< 1000", command=command))
             rows.append(dict(name="ingest at ten times, wall", figure=report["resources"] / report["wall"], unit="resources/s", peer="", peer_figure=None, ratio=None, asked=10_000, command=command))
+        report, _, peak = measured(long_line(tmp / "long"), tmp / "lake2")
+        if (report["written"], report["rejects"]) != (2, {"ndjson-too-long": 1}): raise RuntimeError(f"the long line was not handled: {report['written']} written, {report['rejects']}")
+        rows.append(dict(name="peak memory, a line of 2 GB between two good ones", figure=peak, unit="MB", peer="", peer_figure=None, ratio=None, asked="< 1000", command=command))
         if kills:
             from ingest_kills import trial
             figures = trial(kills, seed=1)
