@@ -109,7 +109,8 @@ def import_order(root=ROOT):
             if isinstance(node, ast.Import): targets = [a.name for a in node.names]
             elif isinstance(node, ast.ImportFrom):
                 base = ".".join(pkg[: len(pkg) - node.level + 1] + ([node.module] if node.module else [])) if node.level else (node.module or "")
-                targets = [base] + [f"{base}.{a.name}" for a in node.names]
+                inner = [f"{base}.{a.name}" for a in node.names]
+                targets = inner if all(t in place for t in inner) else [base, *inner]  # `from . import read` imports a module, not the package's names
             else: continue
             for t in targets:
                 if t.split(".")[0] in ("nbdev", "fastcore"): out.append(f"healthlab/{m}: exported code imports {t}")

@@ -1,5 +1,5 @@
 "The checks over a real lake: encrypted tables in, stored results and safe outputs out."
-import datetime, json
+import json
 
 import pytest
 
@@ -8,7 +8,7 @@ from healthlab.core.errors import InputError
 
 import sys, pathlib
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from test_quality_rules import LOINC, NOW, MemoryLake, coded, patient, problem, result, visit  # noqa: E402
+from test_quality_rules import NOW, MemoryLake, patient, problem, result, visit  # noqa: E402
 
 
 @pytest.fixture
