@@ -112,7 +112,7 @@ def compact(raw: bytes) -> bytes:
     "The JSON without insignificant white space; numbers and member order as they were."
     return msgspec.json.format(raw, indent=-1)
 
-# %% ../../nbs/library/30_ingest/32_read.ipynb #d3384ddc
+# %% ../../nbs/library/30_ingest/32_read.ipynb #b63b3ee8
 def take(
     out: Output,        # where it goes
     raw: bytes,         # one resource's JSON
@@ -120,6 +120,7 @@ def take(
     position: str,      # where in the file
     kind: str,          # the file's format
     when: datetime = None, # when the message around it was sent, for resources that carry no meta.lastUpdated
+    id: str = None,     # the id it gets if it carries none; None derives one from its content
 ):
     "Check one resource and add it to the output, as found or as rejected."
     try:
@@ -129,7 +130,7 @@ def take(
         if any(i.severity in ("fatal", "error") for i in explain(raw)): return _explain(out, raw, file, position, kind)
         made = msgspec.json.decode(raw, type=Spine)
     if made.id is None:
-        raw = fb.with_id(raw, digest(raw))
+        raw = fb.with_id(raw, id or digest(raw))
         made = msgspec.json.decode(raw, type=Spine)
     name = made.resourceType if type(made) is Spine else type(made).__name__
     if name == "Bundle": return take_bundle(out, raw, file, f"{position} " if position else "", kind)
@@ -148,7 +149,7 @@ def _explain(out, raw, file, position, kind):
     more = f" (and {len(issues) - 1} more)" if len(issues) > 1 else ""
     out.rejects.append(Reject(file, position, f"fhir-{code}", f"{first.path + ': ' if first.path else ''}{first.message}{more}", kind, raw[:RAW_CAP]))
 
-# %% ../../nbs/library/30_ingest/32_read.ipynb #3dea6530
+# %% ../../nbs/library/30_ingest/32_read.ipynb #915473f7
 def take_bundle(out: Output, raw: bytes, file: str, before: str, kind: str, when=None):
     "Check every entry of a bundle that fits in memory."
     try: found = fb.entries(raw)
@@ -164,10 +165,8 @@ def take_entries(out: Output, found: list, mapping: dict, file: str, before: str
             else: out.rejects.append(Reject(file, position, "delete-unsupported", "the entry asks for a deletion; delete by hand what the lake should forget", kind, str(e.url or "").encode()[:RAW_CAP]))
             continue
         resource = fb.resolve_urns(e.resource, mapping) if mapping else e.resource
-        if e.fullUrl and e.fullUrl.startswith("urn:uuid:"):
-            try: resource = fb.with_id(resource, e.fullUrl[9:])
-            except Exception: pass # not an object with a resourceType: take() says so
-        take(out, resource, file, position, kind, when)
+        own = e.fullUrl[9:] if e.fullUrl and re.fullmatch(r"urn:uuid:[A-Za-z0-9.\-]{1,64}", e.fullUrl) else None
+        take(out, resource, file, position, kind, when, own)
 
 # %% ../../nbs/library/30_ingest/32_read.ipynb #4c277afb
 def _json(out, data, file, fmt):
