@@ -5,7 +5,7 @@ __all__ = ['LISTING', 'ROW', 'TOKEN', 'STRING_REST', 'CHUNK', 'REFERENCE', 'NAME
            'entry_of', 'entries', 'odd_backslashes', 'Scanner', 'pieces', 'stream_entries', 'one_entry', 'iter_ndjson',
            'resolve_urns', 'Named', 'identifiers', 'mapping_of', 'with_id']
 
-# %% ../../nbs/library/10_fhir/13_bundle.ipynb #7089c4e2
+# %% ../../nbs/library/10_fhir/13_bundle.ipynb #327ac085
 import io
 import re
 import zlib
@@ -16,7 +16,6 @@ import msgspec
 from msgspec import Raw, Struct
 
 from .issues import Issue, ResourceError, fatal, load
-from .structure import type_of
 
 # %% ../../nbs/library/10_fhir/13_bundle.ipynb #081cce33
 class Entry(NamedTuple):

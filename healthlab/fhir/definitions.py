@@ -5,12 +5,11 @@ __all__ = ['FHIR_TYPE', 'BEST_PRACTICE', 'STANDARD', 'REGEX', 'RELEASES', 'ABSTR
            'element_types', 'element_row', 'constraint_rows', 'primitive_row', 'type_rows', 'release_elements',
            'json_names', 'other_releases', 'definitions', 'write', 'main']
 
-# %% ../../nbs/library/10_fhir/10a_definitions.ipynb #3fda381b
+# %% ../../nbs/library/10_fhir/10a_definitions.ipynb #71face9b
 import gzip
 import importlib
 import json
 import pkgutil
-import re
 import sys
 import tarfile
 from pathlib import Path

@@ -4,9 +4,8 @@
 __all__ = ['BYTE_ORDER_MARKS', 'Issue', 'ResourceError', 'outcome', 'Doubled', 'pairs', 'integer', 'refuse', 'fatal',
            'decode_text', 'place', 'load']
 
-# %% ../../nbs/library/10_fhir/10c_issues.ipynb #270ad1ed
+# %% ../../nbs/library/10_fhir/10c_issues.ipynb #e8dafe64
 import json
-import re
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 

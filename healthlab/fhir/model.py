@@ -4,7 +4,7 @@
 __all__ = ['PLAIN', 'entry_index', 'references', 'entry_issues', 'resolution_issues', 'as_bytes', 'checked_structure', 'validate',
            'construct', 'scalar_value', 'parse']
 
-# %% ../../nbs/library/10_fhir/12_model.ipynb #df3a0995
+# %% ../../nbs/library/10_fhir/12_model.ipynb #12eff4f6
 import re
 from decimal import Decimal
 
@@ -14,7 +14,7 @@ from . import r4, types
 from .invariants import invariants as _invariants
 from .invariants import plain
 from .issues import Issue, ResourceError, fatal, load, outcome
-from .structure import REST, SCHEME, explain, explain_value, structural, type_of, typed
+from .structure import REST, SCHEME, explain_value, structural, typed
 from .types import class_name, primitive
 
 # %% ../../nbs/library/10_fhir/12_model.ipynb #0bc23956
@@ -47,7 +47,7 @@ def references(value,         # decoded JSON
             todo.extend((f"{at}.{k}", x) for k, x in v.items() if isinstance(x, dict | list))
         elif isinstance(v, list): todo.extend((f"{at}[{i}]", x) for i, x in enumerate(v))
 
-# %% ../../nbs/library/10_fhir/12_model.ipynb #d9d381b7
+# %% ../../nbs/library/10_fhir/12_model.ipynb #8caad0af
 def entry_issues(bundle: dict, path: str) -> list[Issue]:
     "What each entry must satisfy by itself."
     kind, issues = bundle.get("type"), []
@@ -77,8 +77,8 @@ def resolution_issues(bundle: dict, path: str) -> list[Issue]:
         strict = i == 0 and (kind, r.get("resourceType")) in (("document", "Composition"), ("message", "MessageHeader"))
         for at, text in references(r, f"{path}.entry[{i}].resource"):
             if text in index or text[:1] == "#" or "?" in text or "/_history/" in text: continue
-            if text.startswith("urn:") and kind in ("transaction", "document", "message"):
-                issues.append(Issue("error", "not-found", at, "No entry of the bundle has this urn as its fullUrl"))
+            if text.startswith("urn:") and kind in ("transaction", "document", "message"):   # a transaction may lean on one sent before it
+                issues.append(Issue("warning" if kind == "transaction" else "error", "not-found", at, "No entry of the bundle has this urn as its fullUrl"))
             elif strict and not text.startswith(("http:", "https:")) and (kind == "document" or ".focus[" in at):
                 issues.append(Issue("error", "not-found", at, f"A {kind} carries what it refers to: no entry of the bundle matches"))
     return issues

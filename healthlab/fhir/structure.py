@@ -8,8 +8,7 @@ __all__ = ['MAX_ISSUES', 'MAX_DEPTH', 'EXPECTED', 'SURROGATE', 'REST', 'SCHEME',
            'explain', 'explain_value', 'Head', 'type_of', 'Declined', 'Decoders', 'typed', 'typed_parameters', 'frame',
            'typed_bundle', 'structural']
 
-# %% ../../nbs/library/10_fhir/10d_structure.ipynb #3a4a6532
-import base64
+# %% ../../nbs/library/10_fhir/10d_structure.ipynb #e8459994
 import difflib
 import re
 from decimal import Decimal

@@ -6,7 +6,7 @@ __all__ = ['YEAR', 'LEAP', 'DAY', 'CLOCK', 'ZONE', 'PATTERNS', 'INTEGERS', 'MAX_
            'pattern', 'reference_pattern', 'FhirType', 'drop_nulls', 'class_name', 'scalar', 'one_of', 'coded',
            'annotation', 'fields_of', 'variant', 'build', 'reachable', 'complete']
 
-# %% ../../nbs/library/10_fhir/10_types.ipynb #58cb896f
+# %% ../../nbs/library/10_fhir/10_types.ipynb #b84e5cd5
 import gzip
 import json
 import re
@@ -14,7 +14,7 @@ from decimal import Decimal
 from functools import lru_cache
 from importlib import resources
 from operator import attrgetter
-from typing import Annotated, ForwardRef, Literal, NamedTuple, Optional
+from typing import Annotated, ForwardRef, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta, Raw, Struct

@@ -8,7 +8,6 @@ from statistics import median
 
 import msgspec
 
-from healthlab.fhir import r4
 from healthlab.fhir.bundle import entries
 from healthlab.fhir.model import parse, structural, validate
 from healthlab.fhir.structure import type_of
