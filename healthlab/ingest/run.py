@@ -153,7 +153,7 @@ def _csv_chunks(f, path, name, rejects):
     while held := tuple(islice(found, 20000)): yield Task(file=name, format="csv", items=held, mapping={"plan": how, "width": len(header)})
     yield Task(file=name, format="csv", last=True)
 
-# %% ../../nbs/library/30_ingest/34_ingest.ipynb #ffcc80b1
+# %% ../../nbs/library/30_ingest/34_ingest.ipynb #c7dac2bf
 RESOURCE_COLUMNS = ["id", "patient", "last_updated", "hash", "run_id", "source", "resource"]
 
 class Referred(dict):
@@ -210,6 +210,7 @@ class Committer:
         import pyarrow as pa
         if not (self.tables or self.rejects or self.done): return
         t = self._resolved(pa.concat_tables(self.tables)) if self.tables else None
+        self.tables = []
         kept = self._write(t) if t is not None and t.num_rows else []
         sealed = self._write_rejects()
         self.index.commit(kept, sealed, self.done)
@@ -248,19 +249,20 @@ class Committer:
         return {row: "newer" if k in there else "new" for k, (_, row) in best.items()}, keys, stamps, kinds
 
     def _write(self, t):
-        import pyarrow as pa, pyarrow.compute as pc
+        import numpy as np, pyarrow as pa
         chosen, keys, stamps, kinds = self._decide(t)
         self.report.resources += t.num_rows
         for k, n in Counter(kinds).items(): self.report.types[k] = self.report.types.get(k, 0) + n
         self.report.written += sum(v == "new" for v in chosen.values())
         if not chosen: return []
         rows = sorted(chosen)
-        t = t.take(pa.array(rows)).append_column("run_id", pa.repeat(pa.scalar(self.report.run_id), len(rows))).append_column("how", pa.array([chosen[r] for r in rows]))
-        for kind in sorted(set(t["type"].unique().to_pylist())):
-            mine = t.filter(pc.equal(t["type"], kind))
-            for how, mode in (("new", "append"), ("newer", "merge")):
-                part = mine.filter(pc.equal(mine["how"], how)).select(RESOURCE_COLUMNS)
-                if part.num_rows: self.lake.write("identified", kind, part, run_id=self.report.run_id, mode=mode, key=("id",))
+        part_of = {p: n for n, p in enumerate(sorted({(kinds[r], chosen[r]) for r in rows}))} # "new" before "newer": appends before merges
+        parts = np.full(t.num_rows, -1, np.int16)
+        parts[rows] = [part_of[kinds[r], chosen[r]] for r in rows]
+        for (kind, how), n in part_of.items(): # one part at a time: memory holds the results and one table's share of them
+            part = t.filter(pa.array(parts == n))
+            part = part.append_column("run_id", pa.repeat(pa.scalar(self.report.run_id), part.num_rows)).select(RESOURCE_COLUMNS)
+            self.lake.write("identified", kind, part, run_id=self.report.run_id, mode="append" if how == "new" else "merge", key=("id",))
         return [(keys[r], kinds[r], stamps[r]) for r in rows]
 
     def _write_rejects(self):
