@@ -288,55 +288,72 @@ def age_fits(check: Check, rows: Rows, world: World, out: Evidence) -> None:
     hits = at[wrong]
     out.objects(check, rows, int(known.sum()), hits, path=[f"{rows.type}.{special[k][1]}" for k in np.flatnonzero(wrong)], detail="does not fit the age", patient=p[hits].tolist())
 
-# %% ../../nbs/library/35_quality/35d_rules.ipynb #4b01b86b
+# %% ../../nbs/library/35_quality/35d_rules.ipynb #5c6d61b2
 _ACROSS = frozenset(("Patient", "RelatedPerson", "Provenance", "AuditEvent", "List", "Group", "Person", "Bundle", "MessageHeader", "Appointment"))
 
-def _targets(rows: Rows) -> tuple[list, list, int]:
-    "(row, \"Type/id\") of literal references, (row, reference) of those that can never resolve, number of conditional ones."
-    literal, hopeless, conditional = [], [], 0
+_SKIP, _CONDITIONAL, _HOPELESS = -1, -2, -3
+
+def _classify(ref: str, targets: list[str]) -> int:
+    "Position of the literal target in `targets` (appended), or what else the reference is."
+    if ref.startswith("#") or "://" in ref: return _SKIP
+    if ref.startswith("urn:"): return _HOPELESS
+    if "?" in ref: return _CONDITIONAL
+    parts = ref.split("/")
+    if len(parts) < 2 or parts[0] not in resource_types(): return _HOPELESS
+    targets.append(f"{parts[0]}/{parts[1]}")
+    return len(targets) - 1
+
+def _targets(rows: Rows) -> tuple[np.ndarray, np.ndarray, list[str], list, int]:
+    "Literal references as (row, position in targets), the targets, (row, reference) of those that never resolve, number of conditional ones."
+    seen, targets, at, which, hopeless, conditional = {}, [], [], [], [], 0
     for i, raw in enumerate(rows.raw):
         for ref in references(raw):
-            if ref.startswith("#") or "://" in ref: continue
-            if ref.startswith("urn:"): hopeless.append((i, ref))
-            elif "?" in ref: conditional += 1
-            else:
-                parts = ref.split("/")
-                if len(parts) >= 2 and parts[0] in resource_types(): literal.append((i, f"{parts[0]}/{parts[1]}"))
-                else: hopeless.append((i, ref))
-    return literal, hopeless, conditional
+            k = seen.get(ref)
+            if k is None: k = seen[ref] = _classify(ref, targets)
+            if k >= 0: at.append(i); which.append(k)
+            elif k == _HOPELESS: hopeless.append((i, ref))
+            elif k == _CONDITIONAL: conditional += 1
+    return np.array(at, dtype=np.int64), np.array(which, dtype=np.int64), targets, hopeless, conditional
+
+def _place(row: dict, kind: str, target: str) -> str:
+    "Where in a row a reference stands."
+    return locate(row, lambda k, v: k == "reference" and type(v) is str and (v == target or v.startswith(target + "/")), kind) or kind
 
 @rule("reference_resolves")
 def reference_resolves(check: Check, rows: Rows, world: World, out: Evidence) -> None:
     "Literal references find their targets."
-    literal, hopeless, conditional = _targets(rows)
-    at = positions(world.known, hashed(t for _, t in literal))
-    if len(world.rejected): # rows the ingest turned away are its finding, not that of those who refer to them
-        gone = (at < 0) & (positions(world.rejected, hashed(t for _, t in literal)) >= 0)
-        out.add("gone", n=np.array([gone.sum()]))
-        literal, at = [x for x, g in zip(literal, gone) if not g], at[~gone]
-    for (_, t), found in zip(literal, at):
-        g = out.groups.setdefault((check.name, f"{rows.type} to {t.split('/')[0]}"), [0, 0])
-        g[0] += 1
-        g[1] += found < 0
-    bad = [(*literal[k], f"{rows.type} to {literal[k][1].split('/')[0]}") for k in np.flatnonzero(at < 0)] + [(i, r, "") for i, r in hopeless]
-    where = [locate(rows.rows[i], lambda k, v, r=r: k == "reference" and type(v) is str and (v == r or v.startswith(r + "/")), rows.type) or rows.type for i, r, _ in bad]
-    out.objects(check, rows, len(literal) + len(hopeless), [b[0] for b in bad], path=where, detail="target not in the lake", group=[b[2] for b in bad])
-    out.evaluated["reference-conditional"] = out.evaluated.get("reference-conditional", 0) + len(literal) + conditional
+    at, which, targets, hopeless, conditional = _targets(rows)
+    hashes, kinds = hashed(targets), [t.split("/", 1)[0] for t in targets]
+    found = positions(world.known, hashes)
+    # rows the ingest turned away are its finding, not that of those who refer to them
+    gone = (found < 0) & (positions(world.rejected, hashes) >= 0) if len(world.rejected) else np.zeros(len(targets), dtype=bool)
+    keep = ~gone[which]
+    at, which = at[keep], which[keep]
+    names = sorted(set(kinds))
+    number_of = np.array([names.index(k) for k in kinds], dtype=np.int64)
+    missing = set() # types most of whose targets are absent: told once in the end, so their places need not be sought
+    for k, (n, bad) in enumerate(zip(np.bincount(number_of[which], minlength=len(names)), np.bincount(number_of[which[found[which] < 0]], minlength=len(names)))):
+        g = out.groups.setdefault((check.name, f"{rows.type} to {names[k]}"), [0, 0])
+        g[0] += int(n); g[1] += int(bad)
+        if bad >= 10 and bad > 0.5 * n: missing.add(names[k])
+    bad = [(int(at[k]), targets[which[k]], kinds[which[k]]) for k in np.flatnonzero(found[which] < 0)]
+    where = [_place(rows.rows[i], rows.type, t) if kind not in missing else rows.type for i, t, kind in bad] + [_place(rows.rows[i], rows.type, r) for i, r in hopeless]
+    out.objects(check, rows, len(at) + len(hopeless), [b[0] for b in bad] + [i for i, _ in hopeless], path=where, detail="target not in the lake",
+                group=[f"{rows.type} to {kind}" for _, _, kind in bad] + [""] * len(hopeless))
+    out.evaluated["reference-conditional"] = out.evaluated.get("reference-conditional", 0) + len(at) + conditional
     out.violations["reference-conditional"] = out.violations.get("reference-conditional", 0) + conditional
-    _gather_links(rows, world, out, literal, at)
+    if len(at): _gather_links(rows, world, out, at, found[which], which, targets, kinds)
 
-def _gather_links(rows, world, out, literal, at):
+def _gather_links(rows, world, out, src, at, which, targets, kinds):
     own = positions(world.known, rows.rid)
-    src = np.array([i for i, _ in literal], dtype=np.int64)
-    kind = np.array([not t.startswith("Patient/") for _, t in literal], dtype=bool)
-    if not len(src): return
-    linked = (at >= 0) & kind & (own[src] >= 0) & (own[src] != at)
+    other = np.array([k != "Patient" for k in kinds], dtype=bool)[which]
+    linked = (at >= 0) & other & (own[src] >= 0) & (own[src] != at)
     owner = np.where(at >= 0, world.owner[at] if len(world.owner) else 0, 0)
     judged = linked & (owner != 0) & (rows.pid[src] != 0) & (rows.type not in _ACROSS)
     wrong = judged & (owner != rows.pid[src])
     out.add("links", ends=np.concatenate([own[src][judged], at[judged]]).astype(np.int32), inbound=at[linked].astype(np.int32))
     out.evaluated["reference-same-patient"] = out.evaluated.get("reference-same-patient", 0) + int(judged.sum())
-    out.edges.extend((int(own[src[k]]), int(at[k]), f"{rows.type}/{rows.ids[src[k]]}", literal[k][1]) for k in np.flatnonzero(wrong))
+    out.edges.extend((int(own[src[k]]), int(at[k]), f"{rows.type}/{rows.ids[src[k]]}", targets[which[k]]) for k in np.flatnonzero(wrong))
 
 @rule("reference_type")
 def reference_type(check: Check, rows: Rows, world: World, out: Evidence) -> None:
