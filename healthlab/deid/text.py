@@ -199,7 +199,7 @@ def number_surrogate(key, patient, text):
     made = "".join(out)
     return made if made != text else made[:-1] + ("7" if made[-1:] != "7" else "8")
 
-# %% ../../nbs/library/40_deid/43_text.ipynb #36cd2f6f
+# %% ../../nbs/library/40_deid/43_text.ipynb #fccd615f
 MONTHS = "january february march april may june july august september october november december".split()
 
 def _read_date(text):
@@ -211,7 +211,7 @@ def _read_date(text):
         year = int(m[4]) if len(m[4]) == 4 else 1900 + int(m[4]) if int(m[4]) > 30 else 2000 + int(m[4])
         flip = int(m[1]) > 12
         month, day = (int(m[3]), int(m[1])) if flip else (int(m[1]), int(m[3]))
-        first, second = (lambda d: (d.day, d.month)) if flip else (lambda d: (d.month, d.day)), None
+        first = (lambda d: (d.day, d.month)) if flip else (lambda d: (d.month, d.day))
         w = lambda v, like: f"{v:0{len(like)}}" if like.startswith("0") or len(like) == 2 else str(v)
         return (year, month, day), lambda d: f"{w(first(d)[0], m[1])}{m[2]}{w(first(d)[1], m[3])}{m[2]}{d.year if len(m[4]) == 4 else f'{d.year % 100:02}'}" + text[m.end():]
     return _read_words(text)

@@ -98,7 +98,7 @@ def parameters(
         out[name] = Parameter(name, kind, ast.literal_eval(node.value), help.strip())
     return out
 
-# %% ../../nbs/library/80_pipelines/80_contract.ipynb #1268292c
+# %% ../../nbs/library/80_pipelines/80_contract.ipynb #5f3502d6
 def check(
     notebook: Path, # a pipeline's notebook
     given: dict,    # parameters as passed: values or their text
@@ -111,7 +111,7 @@ def check(
             wrong.append(f"{name} is no parameter" + (f" (did you mean {near[0]}?)" if near else ""))
             continue
         try: out[name] = known[name].read(value)
-        except (ValueError, TypeError) as e: wrong.append(f"{name} must be {known[name].type}")
+        except (ValueError, TypeError): wrong.append(f"{name} must be {known[name].type}")
     if wrong:
         takes = ", ".join(f"{p.name}: {p.type}" for p in known.values())
         raise InputError("; ".join(wrong), Path(notebook).stem, f"It takes {takes or 'no parameters'}", code="pipeline-parameters")
