@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from statistics import median
 
-import msgspec
 import pyarrow as pa
 
 COMMAND = "python tests/bench/bench_lake.py"

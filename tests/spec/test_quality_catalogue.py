@@ -1,6 +1,6 @@
 "The catalogue covers what it promises to cover, and every check it lists can be evaluated."
-from healthlab.quality import assess, checks
-from healthlab.quality.catalogue import CATEGORIES, Check
+from healthlab.quality import checks
+from healthlab.quality.catalogue import CATEGORIES
 from healthlab.quality.measurements import _OF_MEASUREMENTS
 from healthlab.quality.rules import RULES
 from healthlab.core.errors import InputError

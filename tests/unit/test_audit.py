@@ -1,5 +1,4 @@
 """The audit trail: every way of tampering is found, no crash is mistaken for tampering."""
-import json
 import os
 import shutil
 import subprocess

@@ -70,7 +70,7 @@ def test_wrong_key_is_told_before_anything_is_decrypted(tmp_path, monkeypatch):
 def test_derived_keys_are_stable_and_apart():
     a, b = Keys(b"a" * 32), Keys(b"b" * 32)
     # RFC 5869 by hand: extract with the salt, expand with the purpose
-    import hashlib, hmac
+    import hmac
     prk = hmac.digest(b"healthlab/1", b"a" * 32, "sha256")
     assert a.derive("x") == hmac.digest(prk, b"x\x01", "sha256")
     assert len({a.derive("x"), a.derive("y"), b.derive("x"), a.derive("x", 16)}) == 4

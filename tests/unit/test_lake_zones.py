@@ -17,7 +17,6 @@ from healthlab.core.access import ZONES
 from healthlab.core.audit import entries, verify
 from healthlab.core.errors import AccessDenied, Busy, InputError, KeyUnavailable, StorageError
 from healthlab.lake import Lake
-from healthlab.lake.crypto import Encryption, Keyring
 
 SECRETS = ("Zzyzxwyth", "Quetzalcoatlson", "1931-02-29T", "MRN-90210-777")
 
