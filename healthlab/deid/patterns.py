@@ -2,8 +2,8 @@
 
 # %% auto #0
 __all__ = ['LABELS', 'MONTH', 'DAY', 'YEAR', 'CLOCK', 'DATES', 'DATE', 'STREET', 'STATE', 'TOKEN', 'FORMS', 'EXACT', 'COMPILED',
-           'CAP', 'PARTICLE', 'PERSON', 'COMMA', 'RELATIVE', 'CONTEXTS', 'EPONYM_AFTER', 'EPONYMS', 'STOP', 'WORD',
-           'PLACE_BEFORE', 'Span', 'by_form', 'trimmed', 'by_context', 'by_list', 'by_place']
+           'CAP', 'PARTICLE', 'PERSON', 'COMMA', 'RELATIVE', 'CONTEXTS', 'INITIALS', 'EPONYM_AFTER', 'EPONYMS', 'STOP',
+           'WORD', 'PLACE_BEFORE', 'Span', 'by_form', 'trimmed', 'by_context', 'by_list', 'by_place']
 
 # %% ../../nbs/library/40_deid/42_patterns.ipynb #499d52b8
 import re
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from .lexica import fold, names, places, vocabulary
 
-# %% ../../nbs/library/40_deid/42_patterns.ipynb #5fdd4bc8
+# %% ../../nbs/library/40_deid/42_patterns.ipynb #a217d326
 LABELS = {"NAME": "A", "LOCATION": "B", "DATE": "C", "AGE": "C", "PHONE": "D", "FAX": "E", "EMAIL": "F", "SSN": "G", "MRN": "H", "HEALTHPLAN": "I", "ACCOUNT": "J", "LICENSE": "K", "VEHICLE": "L", "DEVICE": "M",
           "URL": "N", "IP": "O", "BIOMETRIC": "P", "PHOTO": "Q", "ID": "R", "ORGANIZATION": "R", "USERNAME": "R"}
 
@@ -29,8 +29,8 @@ CLOCK = r"(?:[T ,]{0,3}(?:at )?\d{1,2}:\d\d(?::\d\d(?:\.\d{1,6})?)?(?: ?[AaPp]\.
 DATES = [ # every notation of a day, or of a month in a year; a year alone may stay (Safe Harbor lists "all elements of dates (except year)")
     rf"\b{YEAR}[-/.](?:0?[1-9]|1[0-2])[-/.]{DAY}(?!\d)", rf"\b(?:0?[1-9]|1[0-2])([-/.]){DAY}\1(?:{YEAR}|\d\d)\b(?![-/.]\d)", rf"\b{DAY}([-/.])(?:0?[1-9]|1[0-2])\1{YEAR}\b",
     rf"\b{MONTH}\.? {{0,2}}{DAY}(?:st|nd|rd|th)?,? {{0,2}}(?:of )?'?(?:{YEAR})\b", rf"\b{DAY}(?:st|nd|rd|th)?(?: of)?[- ]{{0,2}}{MONTH}\.?,?[- ]{{0,2}}(?:{YEAR}|'\d\d|\d\d\b)", rf"\b{MONTH}\.?,? (?:of )?{YEAR}\b",
-    rf"\b{MONTH}\.? {DAY}(?:st|nd|rd|th)?\b(?! ?(?:mg|ml|%|mm))", rf"\b{DAY}(?:st|nd|rd|th)?(?: of|-| ){MONTH}\b", rf"\b{YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?!\d)", rf"\b(?:0[1-9]|1[0-2])/(?:{YEAR})\b",
-    rf"(?<=\bon )(?:0?[1-9]|1[0-2])/{DAY}\b(?!/)", rf"(?<=\bsince )(?:0?[1-9]|1[0-2])/{DAY}\b(?!/)", rf"(?<=\bfrom )(?:0?[1-9]|1[0-2])/{DAY}\b(?!/)", rf"(?<=\buntil )(?:0?[1-9]|1[0-2])/{DAY}\b(?!/)", rf"(?<=\bdated )(?:0?[1-9]|1[0-2])/{DAY}\b(?!/)",
+    rf"\b{MONTH}\.? {DAY}(?:st|nd|rd|th)?\b(?! ?(?:mg|ml|%|mm))", rf"\b{DAY}(?:st|nd|rd|th)?(?: of|-| ){MONTH}\b", rf"\b{YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?!\d)", rf"(?<![\d/.-])(?:0?[1-9]|1[0-2])/(?:{YEAR})\b(?!/)",
+    rf"(?<=\bon )(?:0?[1-9]|1[0-2])[/-]{DAY}\b(?![/\d-])", rf"(?<=\bsince )(?:0?[1-9]|1[0-2])/{DAY}\b(?!/)", rf"(?<=\bfrom )(?:0?[1-9]|1[0-2])/{DAY}\b(?!/)", rf"(?<=\buntil )(?:0?[1-9]|1[0-2])/{DAY}\b(?!/)", rf"(?<=\bdated )(?:0?[1-9]|1[0-2])/{DAY}\b(?!/)",
 ]
 def _numbered(expressions):
     "The expressions as alternatives of one, each with back-references to its own groups."
@@ -43,7 +43,7 @@ def _numbered(expressions):
 
 DATE = re.compile(f"(?:{_numbered(DATES)}){CLOCK}", re.IGNORECASE)
 
-# %% ../../nbs/library/40_deid/42_patterns.ipynb #f32d4037
+# %% ../../nbs/library/40_deid/42_patterns.ipynb #145129dc
 STREET = r"(?:Street|St|Avenue|Ave|Road|Rd|Drive|Dr|Lane|Ln|Court|Ct|Boulevard|Blvd|Way|Place|Pl|Terrace|Ter|Circle|Cir|Parkway|Pkwy|Highway|Hwy|Trail|Trl|Square|Sq|Row|Loop|Alley|Crescent|Close|Run|Path|Pike|Turnpike|Crossing|Ridge|Park|Plaza|Point|Views?|Walk|Mall|Junction|Lock|Knoll|Gate|Meadow|Landing)"
 STATE = r"(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY]|Alabama|Alaska|Arizona|Arkansas|California|Colorado|Connecticut|Delaware|Florida|Georgia|Hawaii|Idaho|Illinois|Indiana|Iowa|Kansas|Kentucky|Louisiana|Maine|Maryland|Massachusetts|Michigan|Minnesota|Mississippi|Missouri|Montana|Nebraska|Nevada|New Hampshire|New Jersey|New Mexico|New York|North Carolina|North Dakota|Ohio|Oklahoma|Oregon|Pennsylvania|Rhode Island|South Carolina|South Dakota|Tennessee|Texas|Utah|Vermont|Virginia|Washington|West Virginia|Wisconsin|Wyoming)"
 TOKEN = r"(?=[A-Za-z-]{0,14}\d)[A-Za-z0-9][A-Za-z0-9-]{2,24}" # letters and digits with at least one digit
@@ -55,18 +55,21 @@ FORMS = [ # label, expression; group 1 is the identifier when there is one
     ("FAX", r"\b(?:fax|facsimile)(?: number| no\.?)?[:#\s]{0,4}(\+?\d?[-. ]?\(?\d{3}\)?[-. /]{0,2}\d{3}[-. ]?\d{4})"),
     ("PHONE", r"(?<![\d.-])(?:\+?1[-. ]?)?\(?[2-9]\d{2}\)?[-. /]{1,2}\d{3}[-. ]\d{4}(?:,? ?(?:x|ext\.?|extension) ?\d{1,6})?(?![\d-])"), ("PHONE", r"(?<![\w.])\+\d{1,3}[-. ]?\(?\d{1,4}\)?(?:[-. ]?\d{2,4}){2,4}(?!\d)"),
     ("PHONE", r"\b(?:phone|tel|telephone|cell|mobile|pager|beeper|call|contact|ext|extension)(?: number| no\.?| at| #)?[:#.\s]{0,4}(\+?[\d(][\d() .-]{2,16}\d)"), ("PHONE", r"(?<![\d.-])\d{3}-\d{4}(?![\d-])"),
+    ("PHONE", r"(?<=[,;: (])(?:x|ext\.? ?)\d{3,6}\b"),
+    ("ID", rf"\b(?:job|document|doc|report|order|case|visit|encounter|accession|specimen|reference|ref|transcription|CSN|FIN|batch|study|claim|referral|confirmation)(?: (?:id|number|no\.?)| ?#)[:#.\s]{{0,4}}({TOKEN})"),
     ("MRN", rf"\b(?:MRN|MR ?#|med(?:ical)?\.? rec(?:ord)?\.?(?: number| no\.?| #)?|record (?:number|no\.?|#)|chart (?:number|no\.?|#)|patient (?:id|number|no\.?|#)|hospital (?:number|no\.?|#)|unit (?:number|no\.?|#))[:#.\s]{{0,4}}({TOKEN})"),
     ("HEALTHPLAN", rf"\b(?:member|subscriber|policy|beneficiary|group|insurance|medicare|medicaid|health plan|plan)(?: id| number| no\.?| #)[:#.\s]{{0,4}}({TOKEN})"),
     ("ACCOUNT", rf"\b(?:acct|account|billing|invoice|visit|encounter|case|accession|admission|specimen|order|CSN|FIN|HAR)(?:\.| id| number| no\.?| #|#)?[:#\s]{{1,4}}({TOKEN})"),
     ("LICENSE", rf"\b(?:DEA|NPI|UPIN|licen[sc]e|certificate|cert|driver'?s? licen[sc]e|DL|passport)(?: id| number| no\.?| #)?[:#.\s]{{0,4}}({TOKEN})"),
-    ("VEHICLE", rf"\b(?:VIN|licen[sc]e plate|plate|tag)(?: number| no\.?| #)?[:#.\s]{{0,4}}({TOKEN})"), ("VEHICLE", r"\b(?=[A-HJ-NPR-Z]{0,16}\d)(?=\d{0,16}[A-HJ-NPR-Z])[A-HJ-NPR-Z0-9]{17}\b"),
+    ("VEHICLE", rf"\b(?:VIN|[Ll]icen[sc]e [Pp]late|[Pp]late|[Tt]ag)(?: number| no\.?| #)?(?: ?\([A-Za-z ]{{1,24}}\))?[:#.\s]{{0,4}}({TOKEN})"), ("VEHICLE", r"\b(?=[A-HJ-NPR-Z]{0,16}\d)(?=\d{0,16}[A-HJ-NPR-Z])[A-HJ-NPR-Z0-9]{17}\b"),
     ("DEVICE", rf"\b(?:serial|S/N|SN|device|model|UDI|lot|pacemaker|implant|pump)(?: id| number| no\.?| #|#)?[:#.\s]{{1,4}}({TOKEN})"),
     ("BIOMETRIC", rf"\b(?:fingerprint|retina(?:l)? scan|voice ?print|iris scan|biometric)(?: id| file| record| number| template)?[:#.\s]{{1,4}}({TOKEN})"), ("PHOTO", r"\b[\w-]{1,60}\.(?:jpe?g|png|tiff?|bmp|gif|dcm)\b"),
-    ("USERNAME", r"\b(?:user ?name|user ?id|login|userid)[:#\s]{1,4}([A-Za-z0-9_.-]{3,32})"),
+    ("USERNAME", r"\b(?:user ?name|user ?id|login|userid)(?:[:#] ?| is )([A-Za-z0-9_.-]{3,32})"),
     ("LOCATION", rf"\b\d{{1,6}}[A-Za-z]?,? (?:[NSEW]\.? |North |South |East |West )?(?:[A-Z0-9][\w'.-]{{0,24}} ){{1,4}}{STREET}\b\.?(?:,? ?(?:Apt|Apartment|Unit|Suite|Ste|Room|Rm|Floor|Fl|#)\.? ?#?[\w-]{{1,8}})?"), ("LOCATION", r"\bP\.? ?O\.? Box \d{1,7}\b"),
     ("LOCATION", rf"\b[A-Z][A-Za-z.'-]{{1,24}}(?: [A-Z][A-Za-z.'-]{{1,24}}){{0,2}}(?=,? {STATE},? \d{{5}}(?:-\d{{4}})?\b)"), ("LOCATION", rf"\b{STATE},? (\d{{5}}(?:-\d{{4}})?)\b"), ("LOCATION", r"\b(?:zip|postal)(?: ?code)?[:#\s]{1,3}(\d{5}(?:-\d{4})?)\b"),
-    ("LOCATION", rf"\b([A-Z][A-Za-z.'-]{{1,24}}(?: [A-Z][A-Za-z.'-]{{1,24}}){{0,2}}), (?:{STATE})\b"),
-    ("ORGANIZATION", r"\b(?:[A-Z][\w'’&.-]{0,24} (?:of |the |and |for |at )?){1,5}(?:Hospital|Medical Cent(?:er|re)|Clinics?|Health ?care(?: System)?|Health System|Infirmary|Nursing Home|Hospice|Rehabilitation Cent(?:er|re)|Rehab|Medical Group|Family Practice|Associates|University|College|High School|Elementary School|Laborator(?:y|ies)|Pharmacy|Inc|LLC|Corp(?:oration)?|Company|Ltd|Industries|Church|Department Store|Assisted Living|Health Center|Physicians)\b"),
+    ("LOCATION", rf"\b([A-Z][A-Za-z.'-]{{1,24}}(?: [A-Z][A-Za-z.'-]{{1,24}}){{0,2}}, (?:{STATE}))\b"),
+    ("ORGANIZATION", r"\b(?:[A-Z][\w'’&.-]{0,24} (?:of |the |and |for |at )?){1,5}(?:Hospital|Medical Cent(?:er|re)|Clinics?|Health ?care(?: System)?|Health System|Infirmary|Nursing Home|Hospice|Rehabilitation Cent(?:er|re)|Rehab|Medical Group|Family Practice|Associates|University|College|High School|Elementary School|Laborator(?:y|ies)|Pharmacy|Inc|LLC|Corp(?:oration)?|Company|Ltd|Industries|Church|Department Store|Assisted Living|Health Center|Physicians|Shelter|Women's Health|Dialysis(?: Center)?|Surgery Center|Imaging Center|Cancer Center|Birth Center|Urgent Care)\b(?! (?:[Cc]ourse|COURSE|[Dd]ay|[Ss]tay|[Aa]dmission)s?\b)"),
+    ("ORGANIZATION", r"\b(?!(?:General|Medical|Diagnostic|Interventional|Pediatric|Adult|Surgical|Radiation|Internal|Clinical|Consult|Follow|Outpatient|Inpatient|Refer|See|Per|The|Dr|Seen|Nuclear|Preventive|Family|Sports|Emergency|Geriatric|Vascular|Gynecologic)\b)[A-Z][a-z'’]{2,20}(?: [A-Z][a-z'’]{2,20})? (?:Pediatrics|Cardiology|Orthop(?:a?edics)|Dermatology|Oncology|Urology|Neurology|Gastroenterology|Nephrology|Obstetrics|Dental|Eye Care|Radiology|Psychiatry)\b"),
     ("AGE", r"\b((?:9\d|1[0-4]\d))[- ]?(?:years?|yrs?|y\.?/?o\.?)\b"), ("AGE", r"\b(?:age|aged)[:\s]{1,2}((?:9\d|1[0-4]\d))\b"), ("AGE", r"\b(ninet(?:y|ies)(?:[- ](?:one|two|three|four|five|six|seven|eight|nine))?)[- ](?:years?|yrs?)\b"),
     ("ID", r"(?<![\w.,/-])(?=[A-Za-z-]{0,6}\d)[A-Za-z]{0,4}-?\d{6,20}(?![\w,]|\.\d)"), ("ID", r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b"), ("ID", r"(?<![\w-])[A-Z]{1,4}-?\d{2,6}-\d{2,8}(?:-\d{1,6})?(?![\w-])"),
 ]
@@ -87,8 +90,8 @@ def _is_code(text, s):
     "Whether the number stands where a clinical code does (LOINC 4548-4, SNOMED CT 44054006, ICD …), which names no one."
     return bool(re.search(r"(?:LOINC|SNOMED(?: CT)?|SCT|RxNorm|RxCUI|ICD-?\d{1,2}(?:-CM)?|CVX|NDC|CPT|code)[:#\s(]{0,3}$", text[max(0, s.start - 14):s.start], re.IGNORECASE))
 
-# %% ../../nbs/library/40_deid/42_patterns.ipynb #0a58eec2
-CAP = r"[A-Z][a-z'’]{1,20}(?:-[A-Z][a-z]{1,20})?|(?:O'|Mc|Mac|D'|De|Van|La)[A-Z][a-z]{1,20}|[A-Z]{2,20}"
+# %% ../../nbs/library/40_deid/42_patterns.ipynb #92968713
+CAP = r"(?:O'|O’|Mc|Mac|D'|De|Van|La)[A-Z][a-z]{1,20}|[A-Z][a-z'’]{1,20}(?:-[A-Z][a-z]{1,20})?|[A-Z]{2,20}"
 PARTICLE = r"(?:van der|van den|van|von|de la|de|del|da|di|al|el|bin|le|la)"
 PERSON = rf"(?:(?:{CAP}|[A-Z]\.?)(?: (?:{PARTICLE} )?(?:{CAP}|[A-Z]\.?(?![a-z]))){{0,3}})"
 COMMA = rf"(?:(?:{CAP})(?:[ -](?:{CAP}))?, ?(?:{CAP})(?: [A-Z]\.?)?)"
@@ -96,10 +99,11 @@ RELATIVE = r"(?:wife|husband|spouse|partner|mother|father|mom|dad|parents?|daugh
 CONTEXTS = [re.compile(e) for e in (
     rf"\b(?:Dr|DR|Drs|Mr|MR|Mrs|MRS|Ms|MS|Miss|Prof|Doctor|Nurse|Rev|Fr|Sr|Judge|Officer|Chaplain)\.? {{0,2}}({PERSON})",
     rf"\b({PERSON}|{COMMA}),? {{0,2}}(?:M\.?D\.?|D\.?O\.?|R\.?N\.?|N\.?P\.?|P\.?A\.?-?C?\.?|Ph\.?D\.?|LPN|LCSW|MSW|PharmD|APRN|CRNA|FNP|DPM|DDS|RPh|PT|OT|MBBS|FACC|FACS)(?![A-Za-z])",
-    rf"(?i:\b(?:patient(?:'s)? name|name of patient|patient|name|pt|attending(?: physician| provider)?|dictated by|signed by|electronically signed(?: by)?|reviewed by|transcribed by|author(?:ed by)?|provider|physician|surgeon|assistant|anesthesiologist|referring(?: physician| provider)?|primary care(?: physician| provider)?|pcp|consultant|consulting|resident|interviewer|cc|contact(?: person)?|emergency contact|next of kin|nok|informant|accompanied by|seen by|discussed with|spoke with|spoke to|paged|radiologist|interpreted by|read by|technologist|nurse|case manager|social worker|relative|{RELATIVE}))(?:\s*[:\-]\s{{0,3}}|\s+(?=[A-Z]))({COMMA}|{PERSON})",
+    rf"(?i:\b(?:patient(?:'s)? name|name of patient|patient|name|re|pt|attending(?: physician| provider)?|dictated by|signed by|electronically signed(?: by)?|reviewed by|transcribed by|author(?:ed by)?|provider|physician|surgeon|assistant|anesthesiologist|referring(?: physician| provider)?|primary care(?: physician| provider)?|pcp|consultant|consulting|resident|interviewer|cc|contact(?: person)?|emergency contact|next of kin|nok|informant|accompanied by|seen by|discussed with|spoke with|spoke to|paged|radiologist|interpreted by|read by|technologist|nurse|case manager|social worker|relative|{RELATIVE}))(?:\s*[:\-]\s{{0,3}}|\s+(?=[A-Z]))({COMMA}|{PERSON})",
     rf"\b(?:[Hh]is|[Hh]er|[Tt]heir|[Mm]y|[Tt]he|patient's|pt's|Pt's) {RELATIVE},? (?:is |named |called |, )?({PERSON})",
     rf"(?m)^\s{{0,4}}({COMMA})(?=\s|$)",
 )]
+INITIALS = re.compile(r"(?i:\b(?:signed|initials|dictated by|transcribed by|reviewed by|entered by|typist|scribe))(?:\s*[:\-]\s{0,2}| by )([A-Z]{2,3}|[A-Z]\.[A-Z]\.(?:[A-Z]\.)?)(?![\w.])")
 EPONYM_AFTER = re.compile(r"(?:'s|’s)?[- ](?:disease|syndrome|sign|catheter|test|score|scale|criteria|fracture|lymphoma|sarcoma|palsy|maneuver|manoeuvre|procedure|operation|incision|position|classification|thyroiditis|encephalopathy|contracture|phenomenon|tremor|chorea|cyst|esophagus|oesophagus|nodes?|reflex|drain|tube|line|bag|stain|antigen|cells?|bodies|anemia|anaemia|tumou?r|ulcer|hernia|ganglion|space|duct|gland|loop|circle|diverticulum|dystrophy|ataxia|arthropathy|forceps|retractor|suture|dressing|boot|splint|collar|formula|equation|index|law|triad|tetralogy|murmur|lines?|spots?|rings?|brace|osteotomy|repair|fundoplication|anastomosis|exercises?|Vaughan|Barr|Coma|Coma Scale|Down|nephropathy|purpura|tumor|dementia|stage|staging|grade|level|gradient|stimulation|pressure)\b", re.IGNORECASE)
 EPONYMS = frozenset("parkinson foley crohn hodgkin alzheimer huntington down graves hashimoto addison cushing bell babinski romberg murphy mcburney homans tinel phalen lachman mcmurray kernig brudzinski chvostek trousseau virchow barrett baker colles smith jones apgar braden morse glasgow gleason breslow clark duke ann arbor child pugh killip wells ranson bishop tanner snellen holter swan ganz hickman broviac penrose hemovac jackson pratt billroth whipple nissen roux kocher pfannenstiel trendelenburg fowler sims valsalva heimlich epley dix hallpike weber rinne raynaud dupuytren paget osgood schlatter legg calve perthes scheuermann marfan ehlers danlos turner klinefelter edwards patau fallot ebstein eisenmenger kawasaki takayasu wegener goodpasture sjogren behcet reiter still felty guillain barre charcot marie tooth wernicke korsakoff creutzfeldt jakob pick lewy friedreich wilson gaucher fabry pompe tay sachs niemann von willebrand christmas burkitt kaposi ewing wilms bowen merkel kimmelstiel bright berger alport henoch schonlein coombs wright giemsa gram ziehl neelsen papanicolaou pap ringer hartmann kussmaul cheyne stokes biot korotkoff austin flint graham steell still levine osler janeway roth heberden bouchard swan-ganz mallory weiss zenker meckel hirschsprung hesselbach douglas scarpa bartholin skene montgomery braxton hicks leopold mcroberts spalding sheehan asherman naegele doppler epstein lyme cobb salter harris bankart hill sachs lisfranc jefferson monteggia galeazzi bennett rolando pott ace jevity ensure gatorade norton beck hamilton folstein likert borg karnofsky tylenol".split())
 
@@ -117,17 +121,17 @@ STOP = frozenset("dr mr mrs ms md rn np do pa phd dob mrn ssn icu ed er the a an
 def trimmed(text: str, a: int, b: int) -> tuple[int, int]:
     "The span without words at its edges that are no part of a name."
     words = [(a + m.start(), a + m.end()) for m in re.finditer(r"[^\s,]+", text[a:b])]
-    ordinary = lambda w: (x := text[w[0]:w[1]].strip(".'’").lower()) in STOP or (len(x) > 1 and x in vocabulary() and x not in names())
+    ordinary = lambda w: (x := text[w[0]:w[1]].strip(".'’").lower()) in STOP and not (len(x) == 1 and text[w[0]].isupper()) or (len(x) > 1 and x in vocabulary() and x not in names())
     while words and ordinary(words[-1]): words.pop()
     while words and ordinary(words[0]): words.pop(0)
     return (words[0][0], words[-1][1]) if words else (a, a)
 
-# %% ../../nbs/library/40_deid/42_patterns.ipynb #25d0df62
+# %% ../../nbs/library/40_deid/42_patterns.ipynb #8a0079c4
 WORD = re.compile(r"(?<![\w@.-])(?:[A-Z][a-z'’]{1,20}|[A-Z]{2,20}|(?:O'|Mc|Mac|D')[A-Z][a-z]{1,20})(?:-[A-Z][a-z]{1,20})?(?![\w@])")
 
 def by_context(text: str) -> list[Span]:
     "Names told by the words around them."
-    out = []
+    out = [Span(*m.span(1), "NAME") for m in INITIALS.finditer(text)]
     for e in CONTEXTS:
         for m in e.finditer(text):
             a, b = trimmed(text, *m.span(1))

@@ -257,7 +257,7 @@ def date_surrogate(
     except (ValueError, OverflowError): return None
     return write(new).removesuffix(f"/{new.year}") if short else write(new)
 
-# %% ../../nbs/library/40_deid/43_text.ipynb #89dee1ce
+# %% ../../nbs/library/40_deid/43_text.ipynb #dd8efcf8
 @dataclass
 class Scrubbed:
     "A text with its identifiers replaced; `spans` are offsets into the text as it was given."
@@ -275,7 +275,9 @@ def replacement(key: bytes, s: Span, original: str, method: str, known: Known, s
     if s.label == "DATE": return date_surrogate(fold(original), date_offset(key, seed)) or "[DATE]"
     if s.label == "AGE": return "90"
     if s.label == "NAME": return name_surrogate(key, seed, original, known.gender)
-    if s.label == "LOCATION" and not any(c.isdigit() for c in original): return pools()["town"][draw(key, seed, "town", original.lower()) % len(pools()["town"])]
+    if s.label == "LOCATION" and not any(c.isdigit() for c in original):
+        town, comma, state = original.partition(", ") # the state may stay (45 CFR 164.514(b)(2)(i)(B))
+        return pools()["town"][draw(key, seed, "town", town.lower()) % len(pools()["town"])] + comma + state
     if s.label == "ORGANIZATION": return f"{pools()['town'][draw(key, seed, 'organization', original.lower()) % len(pools()['town'])]} {original.split()[-1]}"
     if s.label == "EMAIL": return f"{number_surrogate(key, seed, original.split('@')[0])}@example.org"
     if s.label == "URL": return f"https://example.org/{draw(key, seed, 'url', original) % 10**8:08}"
