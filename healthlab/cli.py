@@ -114,7 +114,7 @@ def _show(r, folder):
     if r.error: print(f"  error      {r.error['message']}")
     print(f"  report     {folder / 'report.html'}")
 
-# %% ../nbs/library/99_command/99_cli.ipynb #6709a8ac
+# %% ../nbs/library/99_command/99_cli.ipynb #7669075c
 def parser() -> argparse.ArgumentParser:
     "The whole command line."
     p = argparse.ArgumentParser(prog="healthlab", description="A research workbench for clinical data teams.")
@@ -126,7 +126,7 @@ def parser() -> argparse.ArgumentParser:
         v.set_defaults(act=f)
         return v
     v = verb(demo)
-    v.add_argument("--patients", type=int, default=100, help="how many (default 100)")
+    v.add_argument("--patients", type=int, default=25, help="how many (default 25: a minute or two on two cores)")
     v.add_argument("--seed", type=int, default=0, help="another seed is another hospital (default 0)")
     v.add_argument("--defects", type=float, default=0.02, help="share of resources damaged on purpose, labelled (default 0.02)")
     verb(run).add_argument("source", metavar="SOURCE", help="a folder or file of exports")
