@@ -17,7 +17,7 @@ from ..core.keys import keys
 from .lexica import fold, names, places, vocabulary
 from .patterns import DATE, LABELS, STOP, Span, by_context, by_form, by_list, by_place
 
-# %% ../../nbs/library/40_deid/43_text.ipynb #f3885403
+# %% ../../nbs/library/40_deid/43_text.ipynb #9f934b81
 @lru_cache(maxsize=4)
 def _own(pid): return os.urandom(32)
 
@@ -34,8 +34,8 @@ def date_offset(
     key: bytes,   # as `secret` gives it
     patient: str, # the patient's id
 ) -> int:
-    "The patient's own number of days, −1 to −365: into the past, so that nothing comes to lie in the future."
-    return -1 - draw(key, "date", patient) % 365
+    "The patient's own number of days, −32 to −365: into the past, so that nothing comes to lie in the future, and more than a month, so that no month stays."
+    return -32 - draw(key, "date", patient) % 334
 
 # %% ../../nbs/library/40_deid/43_text.ipynb #f13f33e4
 @dataclass(frozen=True)
