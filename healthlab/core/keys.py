@@ -10,9 +10,9 @@ from pathlib import Path
 from .errors import KeyUnavailable, SettingsError
 from .settings import settings
 
-# %% ../../nbs/library/00_core/02_keys.ipynb #abd0b56f
+# %% ../../nbs/library/00_core/02_keys.ipynb #29d8ee11
 class Keys:
-    "The project secret and the key-encryption key, wherever they are held."
+    "The project secret and what is derived from it. A provider adds `wrap` and `unwrap` by its key-encryption key."
     provider = ""
 
     def __init__(self,
@@ -39,8 +39,6 @@ class Keys:
         "A name for the project secret that gives nothing of it away; the lake keeps it to recognise a wrong key."
         return self.derive("fingerprint", 12).hex()
 
-    def wrap(self, data_key: bytes) -> str: raise NotImplementedError(f"{type(self).__name__} must wrap")
-    def unwrap(self, wrapped: str) -> bytes: raise NotImplementedError(f"{type(self).__name__} must unwrap")
     def __repr__(self): return f"{type(self).__name__}(fingerprint={self.fingerprint()!r})"
     def __reduce__(self): raise TypeError("keys are not pickled: each process loads its own")
 

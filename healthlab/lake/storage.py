@@ -4,7 +4,8 @@
 __all__ = ['FULL', 'BLOCK', 'Entry', 'checked', 'Storage', 'storage_error', 'explained', 'LocalStorage', 'parse_abfss',
            'AdlsStorage', 'open_storage']
 
-# %% ../../nbs/library/20_lake/20_storage.ipynb #8ed3ff86
+# %% ../../nbs/library/20_lake/20_storage.ipynb #c1edba67
+from abc import ABC, abstractmethod
 import errno, fcntl, getpass, io, json, os, re, secrets, shutil, socket, threading, time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from ..core.errors import Busy, InputError, StorageError
 
-# %% ../../nbs/library/20_lake/20_storage.ipynb #29520aea
+# %% ../../nbs/library/20_lake/20_storage.ipynb #4bfb4670
 @dataclass(frozen=True)
 class Entry:
     "A file or folder in a storage."
@@ -28,7 +29,7 @@ def checked(path: str) -> str:
     if str(path).startswith("/") or ".." in parts or "\0" in str(path): raise InputError("a path inside a storage is relative and stays inside", "", "Give a path such as identified/Patient", "path-outside")
     return "/".join(parts)
 
-class Storage:
+class Storage(ABC):
     "Files under one address. Errors are `StorageError` with code file-missing, file-exists, disk-full, storage-denied or storage-failed."
     url = ""
 
@@ -53,14 +54,38 @@ class Storage:
             raise
         return True
 
-    def open(self, path: str): raise NotImplementedError           # a seekable binary file, read in ranges
-    def create(self, path: str, overwrite: bool = True): raise NotImplementedError  # a binary file; in place once closed without an exception
-    def stat(self, path: str) -> Entry: raise NotImplementedError
-    def list(self, path: str = "", recursive: bool = True): raise NotImplementedError # iterator of Entry; nothing when the folder is not there
-    def delete(self, path: str, recursive: bool = False): raise NotImplementedError
-    def rename(self, source: str, target: str): raise NotImplementedError
-    def lock(self, path: str, wait: bool = False): raise NotImplementedError # context manager; `Busy` when another process holds it
-    def sweep(self, path: str, hours: float) -> int: raise NotImplementedError # removes what killed writers left that long ago; how many
+    @abstractmethod
+    def open(self, path: str):
+        "A seekable binary file, read in ranges."
+
+    @abstractmethod
+    def create(self, path: str, overwrite: bool = True):
+        "A binary file; in place once closed without an exception."
+
+    @abstractmethod
+    def stat(self, path: str) -> Entry:
+        "Size and time of a file or folder."
+
+    @abstractmethod
+    def list(self, path: str = "", recursive: bool = True):
+        "Iterator of Entry; nothing when the folder is not there."
+
+    @abstractmethod
+    def delete(self, path: str, recursive: bool = False):
+        "Removes a file, or a folder with what is in it."
+
+    @abstractmethod
+    def rename(self, source: str, target: str):
+        "Moves a file."
+
+    @abstractmethod
+    def lock(self, path: str, wait: bool = False):
+        "Context manager; `Busy` when another process holds it."
+
+    @abstractmethod
+    def sweep(self, path: str, hours: float) -> int:
+        "Removes what killed writers left that long ago; how many."
+
     def __repr__(self): return f"{type(self).__name__}({self.url!r})"
 
 # %% ../../nbs/library/20_lake/20_storage.ipynb #a664c438
