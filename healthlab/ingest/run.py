@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['GROUP', 'LARGE', 'GZIP_RATIO', 'PROVIDERS', 'RESOURCE_COLUMNS', 'IngestReport', 'walk', 'plan', 'stream', 'Referred',
-           'Committer', 'ingest', 'rejects']
+           'Decision', 'decide', 'write_resources', 'write_rejects', 'Committer', 'ingest', 'rejects']
 
 # %% ../../nbs/library/30_ingest/34_ingest.ipynb #8ef77c99
 import os, sys, time
@@ -23,7 +23,7 @@ from .detect import HEAD, detect_file
 from .index import Index, stamp
 from .read import Reject, Task, digest
 
-# %% ../../nbs/library/30_ingest/34_ingest.ipynb #f24b573e
+# %% ../../nbs/library/30_ingest/34_ingest.ipynb #4d6e3315
 @dataclass
 class IngestReport:
     """What an ingest did. `resources` = `written` + `duplicates` + `superseded`; rejects are counted apart."""
@@ -42,9 +42,35 @@ class IngestReport:
     peak_mb: float = 0.0 # peak resident memory of this process and its largest worker, MB
     run_id: str = ""
 
+    def saw(self, fmt: str):
+        "Count a file."
+        self.files += 1
+        self.formats[fmt] = self.formats.get(fmt, 0) + 1
+
+    def saw_before(self, resources: int, rejected: int):
+        "Count what is known of a file that an earlier run took in whole."
+        self.skipped += 1
+        self.resources += resources
+        self.duplicates += resources
+        self.rejected += rejected
+
+    def decided(self, decision, unresolved: int):
+        "Count a batch's resources."
+        self.resources += len(decision.kinds)
+        self.duplicates += decision.same
+        self.superseded += decision.superseded
+        self.written += sum(v == "new" for v in decision.rows.values())
+        self.unresolved += unresolved
+        for k, n in Counter(decision.kinds).items(): self.types[k] = self.types.get(k, 0) + n
+
+    def refused(self, rejects: list):
+        "Count a batch's rejects."
+        self.rejected += len(rejects)
+        for code, n in Counter(r.code for r in rejects).items(): self.rejects[code] = self.rejects.get(code, 0) + n
+
     def figures(self) -> dict:
         "The report as plain figures, for a run's record."
-        return {k: v for k, v in self.__dict__.items()}
+        return dict(self.__dict__)
 
     def __str__(self):
         lines = [f"{self.files:,} files, {self.resources:,} resources: {self.written:,} written, {self.duplicates:,} duplicates, {self.superseded:,} superseded; {self.rejected:,} rejected; {self.seconds:.1f} s"]
@@ -153,12 +179,11 @@ def _csv_chunks(f, path, name, rejects):
     while held := tuple(islice(found, 20000)): yield Task(file=name, format="csv", items=held, mapping={"plan": how, "width": len(header)})
     yield Task(file=name, format="csv", last=True)
 
-# %% ../../nbs/library/30_ingest/34_ingest.ipynb #c7dac2bf
-RESOURCE_COLUMNS = ["id", "patient", "last_updated", "hash", "run_id", "source", "resource"]
-
+# %% ../../nbs/library/30_ingest/34_ingest.ipynb #66ae32c1
 class Referred(dict):
     "What conditional references resolve to: \"Type?identifier=system|value\" → \"Type/id\"."
     KINDS = ("Organization", "Practitioner", "PractitionerRole", "Location", "HealthcareService", "Patient", "Device", "Medication")
+    loaded = False # what the lake already holds is read once, and only when something asks for it
 
     def add(self, kind: str, id: str, resource: str):
         for token in fb.identifiers(resource.encode()): self.setdefault(f"{kind}?identifier={token}", f"{kind}/{id}")
@@ -168,12 +193,84 @@ class Referred(dict):
             if kind in lake.tables("identified"):
                 for b in lake.batches("identified", kind, columns=["id", "resource"]):
                     for i, r in zip(b["id"].to_pylist(), b["resource"].to_pylist()): self.add(kind, i, r)
+        self.loaded = True
 
+    def resolve(self, t, lake):
+        "The table with conditional references resolved where what they ask for is known, and how many stay unresolved."
+        import pyarrow as pa, pyarrow.compute as pc
+        given = t.filter(pc.is_in(t["type"], pa.array(self.KINDS)))
+        for kind, i, r in zip(*(given[c].to_pylist() for c in ("type", "id", "resource"))): self.add(kind, i, r)
+        if not pc.any(t["pending"]).as_py(): return t, 0
+        if not self.loaded: self.load(lake)
+        out, unresolved = t["resource"].to_pylist(), 0
+        for k in pc.indices_nonzero(t["pending"]).to_pylist():
+            raw = fb.resolve_urns(out[k].encode(), self)
+            unresolved += len(read.CONDITIONAL.findall(raw))
+            out[k] = raw.decode()
+        return t.set_column(t.schema.get_field_index("resource"), "resource", pa.array(out, pa.string())), unresolved
+
+# %% ../../nbs/library/30_ingest/34_ingest.ipynb #30a1f7c2
+@dataclass
+class Decision:
+    "What a batch of resources is to the lake: row → 'new' or 'newer'; every other row is a duplicate or older."
+    rows: dict
+    keys: list   # sealed identities, one a row
+    stamps: list # places in the order of versions, one a row
+    kinds: list  # resource types, one a row
+    same: int    # duplicates
+    superseded: int # versions set aside for a newer one
+
+def decide(
+    index: Index,
+    t, # a table with type, id, hash, last_updated, version
+) -> Decision:
+    "Compare a batch with what the lake holds and with itself."
+    kinds, ids, hashes, updated = (t[c].to_pylist() for c in ("type", "id", "hash", "last_updated"))
+    sealed = [index.seal(f"{k}/{i}") for k, i in zip(kinds, ids)]
+    stamps = [stamp(u, h, v, index.generation) for u, h, v in zip(updated, hashes, t["version"].to_pylist())]
+    there, best, same, superseded = index.known("res", sealed), {}, 0, 0
+    for row, (k, s) in enumerate(zip(sealed, stamps)):
+        current = best[k][0] if k in best else there.get(k)
+        if current is not None and current.rpartition("|")[2] == hashes[row]: same += 1
+        elif current is None: best[k] = (s, row)
+        else:
+            superseded += 1
+            if s > current: best[k] = (s, row)
+    return Decision({row: "newer" if k in there else "new" for k, (_, row) in best.items()}, sealed, stamps, kinds, same, superseded)
+
+# %% ../../nbs/library/30_ingest/34_ingest.ipynb #7e67c5df
+RESOURCE_COLUMNS = ["id", "patient", "last_updated", "hash", "run_id", "source", "resource"]
+
+def write_resources(lake, t, decision: Decision, run_id: str) -> list[tuple]:
+    "Append what is new, merge what is newer; what the index is to remember of it: (key, type, stamp)."
+    import numpy as np, pyarrow as pa
+    chosen, kinds, rows = decision.rows, decision.kinds, sorted(decision.rows)
+    if not rows: return []
+    part_of = {p: n for n, p in enumerate(sorted({(kinds[r], chosen[r]) for r in rows}))} # "new" sorts before "newer"
+    parts = np.full(t.num_rows, -1, np.int16)
+    parts[rows] = [part_of[kinds[r], chosen[r]] for r in rows]
+    for (kind, how), n in part_of.items():
+        part = t.filter(pa.array(parts == n))
+        part = part.append_column("run_id", pa.repeat(pa.scalar(run_id), part.num_rows)).select(RESOURCE_COLUMNS)
+        lake.write("identified", kind, part, run_id=run_id, mode="append" if how == "new" else "merge", key=("id",))
+    return [(decision.keys[r], kinds[r], decision.stamps[r]) for r in rows]
+
+def write_rejects(lake, index: Index, rejects: list[Reject], run_id: str) -> list[bytes]:
+    "Append the rejects that are not in table `reject` yet; the keys of all of them."
+    names = [read.reject_id(r) for r in rejects]
+    sealed = [index.seal(n) for n in names]
+    there, fresh = index.known("reject", sealed), {}
+    for n, s, r in zip(names, sealed, rejects):
+        if s not in there: fresh.setdefault(n, r)
+    if fresh: lake.write("identified", "reject", read.reject_table(fresh.values(), run_id), run_id=run_id)
+    return sealed
+
+# %% ../../nbs/library/30_ingest/34_ingest.ipynb #cbcaf9a5
 class Committer:
-    "Gathers workers' results and commits them."
+    "Gathers workers' results and commits them, counting in the report."
     def __init__(self, lake, index: Index, report: IngestReport):
         self.lake, self.index, self.report = lake, index, report
-        self.limit, self.referred, self.asked = settings().int("ingest", "batch_resources"), Referred(), False
+        self.limit, self.referred = settings().int("ingest", "batch_resources"), Referred()
         self.clear()
 
     def clear(self): self.tables, self.rejects, self.done, self.rows = [], [], [], 0
@@ -185,13 +282,8 @@ class Committer:
         t = pa.ipc.open_stream(data).read_all()
         for name, resources, rejected, fmt, before in files:
             if fmt is None: continue
-            self.report.files += 1
-            self.report.formats[fmt] = self.report.formats.get(fmt, 0) + 1
-            if before:
-                self.report.skipped += 1
-                self.report.resources += resources
-                self.report.duplicates += resources
-                self.report.rejected += rejected
+            self.report.saw(fmt)
+            if before: self.report.saw_before(resources, rejected)
             elif name: self.done.append((self.index.seal(name), resources, rejected, fmt))
         self.tables.append(t)
         self.rejects += rejects
@@ -200,8 +292,7 @@ class Committer:
 
     def refuse(self, refused: list):
         "Take the rejects of large files that are not even streamed."
-        for r in refused: self.report.formats[r.format] = self.report.formats.get(r.format, 0) + 1
-        self.report.files += len(refused)
+        for r in refused: self.report.saw(r.format)
         self.rejects += refused
         refused.clear()
 
@@ -209,72 +300,16 @@ class Committer:
         "Commit what has gathered."
         import pyarrow as pa
         if not (self.tables or self.rejects or self.done): return
-        t = self._resolved(pa.concat_tables(self.tables)) if self.tables else None
-        self.tables = []
-        kept = self._write(t) if t is not None and t.num_rows else []
-        sealed = self._write_rejects()
-        self.index.commit(kept, sealed, self.done)
+        t = pa.concat_tables(self.tables) if self.tables else None
+        self.tables, kept = [], []
+        if t is not None and t.num_rows:
+            t, unresolved = self.referred.resolve(t, self.lake)
+            decision = decide(self.index, t)
+            self.report.decided(decision, unresolved)
+            kept = write_resources(self.lake, t, decision, self.report.run_id)
+        self.report.refused(self.rejects)
+        self.index.commit(kept, write_rejects(self.lake, self.index, self.rejects, self.report.run_id), self.done)
         self.clear()
-
-    def _resolved(self, t):
-        "Resolve conditional references where what they ask for is known."
-        import pyarrow as pa, pyarrow.compute as pc
-        given = t.filter(pc.is_in(t["type"], pa.array(self.referred.KINDS)))
-        for kind, i, r in zip(*(given[c].to_pylist() for c in ("type", "id", "resource"))): self.referred.add(kind, i, r)
-        if not pc.any(t["pending"]).as_py(): return t
-        if not self.asked:
-            self.referred.load(self.lake)
-            self.asked = True
-        out = t["resource"].to_pylist()
-        for k in pc.indices_nonzero(t["pending"]).to_pylist():
-            raw = fb.resolve_urns(out[k].encode(), self.referred)
-            self.report.unresolved += len(read.CONDITIONAL.findall(raw))
-            out[k] = raw.decode()
-        return t.set_column(t.schema.get_field_index("resource"), "resource", pa.array(out, pa.string()))
-
-    def _decide(self, t):
-        "Row → 'new' or 'newer'; everything else is a duplicate or older."
-        kinds, ids, hashes, updated = (t[c].to_pylist() for c in ("type", "id", "hash", "last_updated"))
-        keys = [self.index.seal(f"{k}/{i}") for k, i in zip(kinds, ids)]
-        stamps = [stamp(u, h, v, self.index.generation) for u, h, v in zip(updated, hashes, t["version"].to_pylist())]
-        there, best, same = self.index.known("res", keys), {}, 0
-        for row, (k, s) in enumerate(zip(keys, stamps)):
-            current = best[k][0] if k in best else there.get(k)
-            if current is not None and current.rpartition("|")[2] == hashes[row]: same += 1
-            elif current is None or s > current:
-                if k in best or k in there: self.report.superseded += 1
-                best[k] = (s, row)
-            else: self.report.superseded += 1
-        self.report.duplicates += same
-        return {row: "newer" if k in there else "new" for k, (_, row) in best.items()}, keys, stamps, kinds
-
-    def _write(self, t):
-        import numpy as np, pyarrow as pa
-        chosen, keys, stamps, kinds = self._decide(t)
-        self.report.resources += t.num_rows
-        for k, n in Counter(kinds).items(): self.report.types[k] = self.report.types.get(k, 0) + n
-        self.report.written += sum(v == "new" for v in chosen.values())
-        if not chosen: return []
-        rows = sorted(chosen)
-        part_of = {p: n for n, p in enumerate(sorted({(kinds[r], chosen[r]) for r in rows}))} # "new" before "newer": appends before merges
-        parts = np.full(t.num_rows, -1, np.int16)
-        parts[rows] = [part_of[kinds[r], chosen[r]] for r in rows]
-        for (kind, how), n in part_of.items(): # one part at a time: memory holds the results and one table's share of them
-            part = t.filter(pa.array(parts == n))
-            part = part.append_column("run_id", pa.repeat(pa.scalar(self.report.run_id), part.num_rows)).select(RESOURCE_COLUMNS)
-            self.lake.write("identified", kind, part, run_id=self.report.run_id, mode="append" if how == "new" else "merge", key=("id",))
-        return [(keys[r], kinds[r], stamps[r]) for r in rows]
-
-    def _write_rejects(self):
-        names = [read.reject_id(r) for r in self.rejects]
-        sealed = [self.index.seal(n) for n in names]
-        there, fresh = self.index.known("reject", sealed), {}
-        for n, s, r in zip(names, sealed, self.rejects):
-            self.report.rejected += 1
-            self.report.rejects[r.code] = self.report.rejects.get(r.code, 0) + 1
-            if s not in there: fresh.setdefault(n, r)
-        if fresh: self.lake.write("identified", "reject", read.reject_table(fresh.values(), self.report.run_id), run_id=self.report.run_id)
-        return sealed
 
 # %% ../../nbs/library/30_ingest/34_ingest.ipynb #052ed86b
 def ingest(

@@ -5,5 +5,6 @@ __all__ = []
 
 # %% ../../nbs/library/20_lake/29_init.ipynb #ee66ae04
 from ..core.access import ZONES
-from .storage import Entry, Storage, open_storage
+from .adls import open_storage
+from .storage import Entry, Storage
 from .zones import Lake, Written

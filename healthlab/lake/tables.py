@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from ..core.errors import HealthlabError, InputError, StorageError
 from ..core.settings import settings
 from .crypto import Encryption
-from .storage import AdlsStorage, LocalStorage, Storage, storage_error
+from .adls import AdlsStorage
+from .storage import LocalStorage, Storage, storage_error
 
 # %% ../../nbs/library/20_lake/21a_tables.ipynb #71be4091
 def delta_type(t):

@@ -17,7 +17,7 @@ from ..core.errors import InputError, StorageError
 from ..core.keys import workbench_is_new, keys
 from ..core.settings import settings
 from .crypto import Encryption, Keyring
-from .storage import open_storage
+from .adls import open_storage
 from .tables import (AlreadyCommitted, TableFolder, commit, committed, damaged, delta_schema, schema_of, stream, supersede)
 
 # %% ../../nbs/library/20_lake/22_zones.ipynb #4fe6a84d

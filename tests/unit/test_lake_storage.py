@@ -8,7 +8,8 @@ import pytest
 
 from healthlab.core.errors import Busy, InputError, StorageError
 from healthlab.lake import open_storage
-from healthlab.lake.storage import AdlsStorage, LocalStorage
+from healthlab.lake.adls import AdlsStorage
+from healthlab.lake.storage import LocalStorage
 
 from dfs_server import Account
 
@@ -53,7 +54,7 @@ def test_listing_goes_over_pages(store):
 
 
 def test_large_files_stream_both_ways(store, monkeypatch):
-    monkeypatch.setattr("healthlab.lake.storage.BLOCK", 1000)
+    monkeypatch.setattr("healthlab.lake.adls.BLOCK", 1000)
     data = os.urandom(10_500)
     with store.create("big") as f:
         for i in range(0, len(data), 700): f.write(data[i:i + 700])
