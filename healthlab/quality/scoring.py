@@ -103,7 +103,7 @@ def _quantity(r: dict, code: str | None = None) -> dict | None:
     codes = {c.get("code") for c in (r.get("code") or {}).get("coding") or ()}
     return q if isinstance(q, dict) and isinstance(q.get("value"), (int, float)) and q["value"] and (code is None or code in codes) else None
 
-# %% ../../nbs/library/35_quality/35i_scoring.ipynb #07bd6c7e
+# %% ../../nbs/library/35_quality/35i_scoring.ipynb #dd634d7d
 @injector("future", *_CLINICAL)
 def _future(r, rng, lake):
     t = _time(r)
@@ -119,6 +119,7 @@ def _after_death(r, rng, lake):
     t, death = _time(r), lake["death"].get(lake["patient"](r))
     return t and death and int(death[:4]) < 2020 and _set_time(r, f"{int(death[:4]) + rng.randint(2, 4)}{t[4:]}".replace("-02-29", "-02-28")) or None
 
+# %% ../../nbs/library/35_quality/35i_scoring.ipynb #6c2fc554
 @injector("end-before-start", "Encounter", "Procedure")
 def _reversed(r, rng, lake):
     p = r.get("period") or r.get("performedPeriod")
@@ -150,7 +151,7 @@ def _dead_early(r, rng, lake):
     r["deceasedDateTime"] = f"{int(r['birthDate'][:4]) - 10}-03-03T00:00:00Z"; r.pop("deceasedBoolean", None)
     return "Patient.deceasedDateTime"
 
-# %% ../../nbs/library/35_quality/35i_scoring.ipynb #3188f434
+# %% ../../nbs/library/35_quality/35i_scoring.ipynb #5c32b5e3
 @injector("negative-value", "Observation")
 def _negative(r, rng, lake):
     q = _quantity(r)
@@ -180,6 +181,7 @@ def _swapped(r, rng, lake):
     a["value"], b["value"] = b["value"], a["value"]
     return "Observation.component"
 
+# %% ../../nbs/library/35_quality/35i_scoring.ipynb #0685e763
 _MIXUPS = {"29463-7": 2.20462, "8302-2": 1 / 2.54, "2339-0": 1 / 18.016, "2345-7": 1 / 18.016, "38483-4": 88.4, "2160-0": 88.4, "2093-3": 1 / 38.67, "2571-8": 1 / 88.57, "18262-6": 1 / 38.67, "2085-9": 1 / 38.67,
            "718-7": 10.0, "49765-1": 1 / 4.008, "17861-6": 1 / 4.008, "1751-7": 10.0, "4544-3": 0.01, "8310-5": None, "8331-1": None, "6690-2": 1000.0, "777-3": 1000.0}
 
@@ -203,6 +205,7 @@ def _relabelled(r, rng, lake):
     q["unit"] = q["code"] = _LABELS[code]
     return "Observation.valueQuantity.code"
 
+# %% ../../nbs/library/35_quality/35i_scoring.ipynb #ec38bd46
 @injector("decimal-slip", "Observation")
 def _slip(r, rng, lake):
     q = next((q for c in ("29463-7", "8302-2", "39156-5", "2947-0", "2951-2", "6298-4", "2823-3", "718-7", "4548-4", "8867-4") if (q := _quantity(r, c))), None)
@@ -232,7 +235,7 @@ def _as_text(r, rng, lake):
     r["valueString"] = str(r.pop("valueQuantity")["value"])
     return "Observation.valueString"
 
-# %% ../../nbs/library/35_quality/35i_scoring.ipynb #84920de7
+# %% ../../nbs/library/35_quality/35i_scoring.ipynb #8611bfff
 @injector("dangling-encounter", "Observation", "Condition", "Procedure", "MedicationRequest", "DiagnosticReport", "Immunization")
 def _dangling(r, rng, lake):
     if not isinstance(r.get("encounter"), dict): return None
@@ -258,6 +261,7 @@ def _wrong_patient(r, rng, lake):
     r["subject"] = {"reference": f"Patient/{rng.choice(others)}"}
     return f"{r['resourceType']}.subject"
 
+# %% ../../nbs/library/35_quality/35i_scoring.ipynb #3c5b5abb
 @injector("wrong-check-digit", "Observation", "Condition", "Procedure")
 def _digit(r, rng, lake):
     c = next((c for c in (r.get("code") or {}).get("coding") or () if c.get("system") in ("http://loinc.org", "http://snomed.info/sct") and str(c.get("code", ""))[-1:].isdigit() and c["code"].replace("-", "").isdigit()), None)
@@ -279,6 +283,7 @@ def _garbage(r, rng, lake):
     concept["coding"][0]["code"] = rng.choice(["XXXX", "?", "ERR", "abc-def"]) + str(rng.randint(1, 99))
     return f"{r['resourceType']}.code.coding.code"
 
+# %% ../../nbs/library/35_quality/35i_scoring.ipynb #f5f44428
 @injector("pregnant-man", "Condition")
 def _pregnant(r, rng, lake):
     if lake["sex"].get(lake["patient"](r)) != "male": return None
@@ -291,6 +296,7 @@ def _prostate(r, rng, lake):
     r["code"] = {"coding": [{"system": "http://snomed.info/sct", "code": "254900004", "display": "Carcinoma of prostate"}], "text": "Carcinoma of prostate"}
     return f"{r['resourceType']}.code"
 
+# %% ../../nbs/library/35_quality/35i_scoring.ipynb #e0690855
 @injector("subject-missing", "Observation", "Encounter")
 def _no_subject(r, rng, lake): return f"{r['resourceType']}.subject" if r.pop("subject", None) else None
 
