@@ -8,18 +8,15 @@ import csv, io, json, re, zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-# %% ../../nbs/library/30_ingest/30_detect.ipynb #1ccf6e5c
+# %% ../../nbs/library/30_ingest/30_detect.ipynb #f07dc47b
 READABLE = ("fhir-json", "ndjson", "hl7v2", "ccda", "csv", "note")
 
 MAGIC = [ # first bytes, what it is, what to do
     (b"PK\x03\x04", "zip", "Unpack it into the folder"),
     (b"%PDF", "pdf", "Export the text, or send it inside a DocumentReference"),
-    (b"\x89PNG", "png image", "Images are not ingested yet; send them inside a DocumentReference or Media"),
-    (b"\xff\xd8\xff", "jpeg image", "Images are not ingested yet; send them inside a DocumentReference or Media"),
-    (b"II*\x00", "tiff image", "Images are not ingested yet; send them inside a DocumentReference or Media"),
-    (b"BZh", "bzip2", "Unpack it, or compress it with gzip"),
-    (b"\xfd7zXZ", "xz", "Unpack it, or compress it with gzip"),
-    (b"\x28\xb5\x2f\xfd", "zstandard", "Unpack it, or compress it with gzip"),
+    *((magic, name, "Images are not ingested; send them inside a DocumentReference or Media")
+      for magic, name in ((b"\x89PNG", "png image"), (b"\xff\xd8\xff", "jpeg image"), (b"II*\x00", "tiff image"))),
+    *((magic, name, "Unpack it, or compress it with gzip") for magic, name in ((b"BZh", "bzip2"), (b"\xfd7zXZ", "xz"), (b"\x28\xb5\x2f\xfd", "zstandard"))),
     (b"PAR1", "parquet", "Export it as CSV or NDJSON"),
     (b"PARE", "encrypted parquet", "Read it with healthlab.lake"),
     (b"SQLite format 3", "sqlite", "Export its tables as CSV"),
@@ -36,7 +33,7 @@ class Format:
     remedy: str = ""   # what to do
     gzip: bool = False # whether the content is compressed
 
-# %% ../../nbs/library/30_ingest/30_detect.ipynb #f3142ffd
+# %% ../../nbs/library/30_ingest/30_detect.ipynb #7e581988
 DELIMITERS = ",;\t|"
 
 def _dialect(lines: list[str]) -> str | None:
@@ -47,8 +44,14 @@ def _dialect(lines: list[str]) -> str | None:
         header = rows[0]
         if len(header) < 2 or any(not h.strip() or len(h) > 60 for h in header) or len({h.strip().lower() for h in header}) < len(header): continue
         full = [len(r) == len(header) for r in rows[1:-1] or rows[1:]]
-        if not full or sum(full) >= .6 * len(full): return d
+        if any(map(_prose, header)): # a letter has commas too: without column names it takes three even rows to be a table
+            if len(header) > 2 and len(full) > 2 and all(full): return d
+        elif not full or sum(full) >= .6 * len(full): return d
     return None
+
+def _prose(cell: str) -> bool:
+    "Whether a header cell reads like part of a sentence or of a heading with its content."
+    return cell.rstrip()[-1:] in ".!?" or len(cell.split()) > 5 or bool(re.search(r":\s|\w\.\s", cell))
 
 def _json_format(first, rest, newline, whole):
     "NDJSON has an object on each line; a bundle may have an entry on each line, but its first line is no whole object."
@@ -69,7 +72,7 @@ def _text_format(text: str, whole: bool) -> str:
     if len(lines) > 1 and _dialect(lines[:50]): return "csv"
     return "note"
 
-# %% ../../nbs/library/30_ingest/30_detect.ipynb #d6f280da
+# %% ../../nbs/library/30_ingest/30_detect.ipynb #3f886813
 def _decode(head: bytes) -> tuple[str | None, str]:
     "The text of the first bytes and its encoding; (None, reason) when it is not text."
     for bom, enc in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
@@ -94,7 +97,7 @@ def detect(
     if not head.strip(b"\x00 \t\r\n\xef\xbb\xbf"): return Format("empty", "file-empty", "the file holds nothing", "Check the export that wrote it")
     for magic, name, remedy in MAGIC:
         if head.startswith(magic): return Format(name, "format-unsupported", f"a {name} file", remedy)
-    if head[128:132] == b"DICM": return Format("dicom", "format-unsupported", "a dicom file", "Images are not ingested yet")
+    if head[128:132] == b"DICM": return Format("dicom", "format-unsupported", "a dicom file", "Images are not ingested")
     text, encoding = _decode(head)
     if text is None: return Format("binary", "format-unsupported", "neither text nor a format that is known", "Remove it from the folder, or export it as text")
     name = _text_format(text, whole)

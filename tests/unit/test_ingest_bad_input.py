@@ -8,6 +8,7 @@ import sys
 import pytest
 from healthlab.core.errors import Busy, InputError, KeyUnavailable, StorageError
 from healthlab.ingest import ingest
+from healthlab.ingest.detect import detect_file
 from healthlab.ingest.run import rejects
 from healthlab.lake import Lake
 
@@ -156,3 +157,15 @@ def test_a_disk_that_takes_no_more_and_the_run_after(landing):
     assert done.stdout.startswith("StorageError"), done.stdout + done.stderr
     report = run(landing)
     assert len(ids()) == 1501 == Lake().rows("identified", "Patient") and report.rejected == 0 and StorageError.exit_code
+
+
+@pytest.mark.parametrize("text,kind", [
+    ("Dear Dr. Lund, thank you for seeing her.\nShe has diabetes, well controlled.\n", "note"),
+    ("Patient: Ann, 45 years\nBP 120/80, pulse 70\n", "note"),
+    ("Seen today, feels better.\nLungs clear, heart regular.\nPlan unchanged, return in May.\nSigned, the doctor.\n", "note"),
+    ("2024-01-01,glucose,5.1\n2024-01-02,glucose,5.3\n2024-01-03,glucose,5.2\n", "csv"),
+    ("id;birth date;sex\n1;1950-01-01;F\n", "csv"),
+])
+def test_prose_with_commas_is_a_note(text, kind, tmp_path):
+    (tmp_path / "x.txt").write_text(text)
+    assert detect_file(tmp_path / "x.txt").name == kind
