@@ -76,14 +76,15 @@ def views(args):
     from healthlab.lake.materialise import materialise
     for table, rows in materialise(Lake()).items(): print(f"{table:<14} {rows:>12,} rows")
 
-# %% ../nbs/library/99_command/99_cli.ipynb #e272baf4
+# %% ../nbs/library/99_command/99_cli.ipynb #c867dd25
 def audit(args):
     "verify: prove that the audit trail is whole; show: its newest entries"
     from healthlab.core import audit
     if args.what == "show":
         print(audit.entries(limit=args.limit).to_pandas().to_string(index=False))
         return 0
-    report = audit.verify()
+    from healthlab.pipelines.record import witnesses
+    report = audit.verify(witnesses())
     print(report)
     return 0 if report.ok else 1
 

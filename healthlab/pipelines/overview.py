@@ -5,8 +5,8 @@ __all__ = ['PALETTE', 'STYLE', 'LETTERS', 'PANELS', 'load', 'Html', 'cards', 'su
            'flow_figure', 'rejects', 'quality_figure', 'quality_table', 'deid_figure', 'deid_table', 'suppress',
            'counted', 'distribution_figures', 'where', 'zones']
 
-# %% ../../nbs/library/80_pipelines/85_overview.ipynb #86a97d6a
-import html, os
+# %% ../../nbs/library/80_pipelines/85_overview.ipynb #ef45d73f
+import html, os, textwrap
 from pathlib import Path
 
 from ..core.errors import InputError
@@ -77,7 +77,7 @@ def flow(
     for r in rows: r["seconds"], r["peak MB"] = records[r["step"]].seconds, records[r["step"]].results.get("peak_mb")
     return rows
 
-# %% ../../nbs/library/80_pipelines/85_overview.ipynb #ab6b1040
+# %% ../../nbs/library/80_pipelines/85_overview.ipynb #fe56bac2
 PALETTE = {"blue": "#0072B2", "orange": "#E69F00", "green": "#009E73", "red": "#D55E00", "sky": "#56B4E9", "pink": "#CC79A7", "grey": "#8A949B", "black": "#1c2730"}
 
 STYLE = {"font.size": 9.5, "axes.spines.top": False, "axes.spines.right": False, "axes.titleweight": "bold", "axes.titlesize": 10.5, "axes.titlelocation": "left", "axes.edgecolor": "#8A949B", "svg.fonttype": "none", "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"]}
@@ -112,7 +112,7 @@ def bars(
     labels, values = list(counts), list(counts.values())
     drawn = ax.barh(range(len(values)), values, color=color, height=.72)
     ax.bar_label(drawn, [f"{v:,}" if isinstance(v, int) else f"{v:.2f}" for v in values], padding=3, fontsize=8.5)
-    ax.set_yticks(range(len(labels)), [str(x)[:44] for x in labels])
+    ax.set_yticks(range(len(labels)), [textwrap.shorten(str(x), 52, placeholder=" …") for x in labels])
     ax.invert_yaxis()
     ax.set_title(title)
     ax.xaxis.set_visible(False)
@@ -162,7 +162,7 @@ def quality_table(
     top = records["quality"].results.get("top", []) if "quality" in records else []
     return frame(top[:limit], numbers=("violations", "rate"))
 
-# %% ../../nbs/library/80_pipelines/85_overview.ipynb #10b7046f
+# %% ../../nbs/library/80_pipelines/85_overview.ipynb #7ea05c02
 LETTERS = {"A": "names", "B": "places smaller than a state", "C": "dates, ages over 89", "D": "telephone", "E": "fax", "F": "e-mail", "G": "social security number", "H": "medical record number", "I": "health plan number",
            "J": "account number", "K": "certificate, licence", "L": "vehicle", "M": "device", "N": "web address", "O": "IP address", "P": "biometric", "Q": "photograph", "R": "any other unique identifier"}
 
@@ -176,7 +176,7 @@ def deid_figure(
     methods = dict(sorted(r.get("methods", {}).items(), key=lambda kv: -kv[1]))
     fig, (left, right) = figure(2, max(2.0, .26 * max(len(letters), len(methods)) + .7))
     bars(left, methods, "Changes by method", PALETTE["blue"])
-    bars(right, letters, "Changes by HIPAA identifier (45 CFR 164.514(b)(2))", PALETTE["pink"])
+    bars(right, letters, "Changes by Safe Harbor identifier", PALETTE["pink"])
     return fig
 
 def deid_table(

@@ -3,8 +3,8 @@
 # %% auto #0
 __all__ = ['WITHHELD', 'own_error', 'safe_error', 'table_versions', 'run_folder', 'RunFailed', 'run']
 
-# %% ../../nbs/library/80_pipelines/83_runner.ipynb #8dad894f
-import json, os, re, time
+# %% ../../nbs/library/80_pipelines/83_runner.ipynb #c09fdff3
+import json, os, re, subprocess, time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def safe_error(
     said = evalue if own_error(ename) else WITHHELD
     return {"ename": ename, "evalue": said, "traceback": [*frames, f"{ename}: {said}"]}
 
-# %% ../../nbs/library/80_pipelines/83_runner.ipynb #44901e42
+# %% ../../nbs/library/80_pipelines/83_runner.ipynb #93fc2e11
 def _register_engine():
     "Register the papermill engine `healthlab` (once); papermill is imported only when something runs."
     from papermill.clientwrap import PapermillNotebookClient
@@ -58,7 +58,7 @@ def _register_engine():
         @classmethod
         def execute_managed_notebook(cls, nb_man, kernel_name, start_timeout=60, execution_timeout=None, **kwargs):
             config = Config({"KernelManager": {"transport": "ipc"}})
-            return Client(nb_man, config=config, kernel_name=kernel_name, startup_timeout=start_timeout, timeout=execution_timeout).execute()
+            return Client(nb_man, config=config, kernel_name=kernel_name, startup_timeout=start_timeout, timeout=execution_timeout).execute(stderr=subprocess.DEVNULL) # what a dying kernel prints may quote data
 
     papermill_engines.register("healthlab", Engine)
 
@@ -116,7 +116,7 @@ def _execute(notebook, folder, parameters):
         return {"type": "StorageError", "message": f"the run's files cannot be written: {e.strerror}", "cell": None}
     return None
 
-# %% ../../nbs/library/80_pipelines/83_runner.ipynb #e99e7181
+# %% ../../nbs/library/80_pipelines/83_runner.ipynb #a37f437e
 def run(
     pipeline: str,          # its name, see `discover`
     parameters: dict = None, # by name: values, or text that is read as the declared type
@@ -159,3 +159,5 @@ def _finish(record, folder, seconds):
     record.artifacts = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".") and p.name != "run.json")
     record.save(folder)
     audit.record("run.end", run_id=record.run_id, detail={"pipeline": record.pipeline, "status": record.status})
+    record.audit = audit.head()
+    record.save(folder)

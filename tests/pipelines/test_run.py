@@ -80,3 +80,24 @@ def test_the_record_is_plain_json_and_names_code_and_tables(workbench):
     record = run("tables", notebook=pipeline(workbench, "tables", "import pyarrow as pa\nfrom healthlab.lake import Lake\nLake().write('research', 'patient', pa.table({'id': ['1']}), run_id='r')"))
     raw = json.loads((workbench / "reports/tables" / record.run_id / "run.json").read_text())
     assert raw["tables_before"] == {} and list(raw["tables_after"]) == ["research/patient"] and raw["code"]["healthlab"]
+
+
+def test_a_trail_rolled_back_together_with_its_head_is_found(workbench):
+    import shutil
+
+    from healthlab.core import audit
+    from healthlab.core.settings import settings
+    from healthlab.pipelines.record import witnesses
+    audit.record("read", zone="identified", table="Patient")
+    folder = settings().path("audit", "path")
+    heads = list(settings().path("keys", "file").parent.glob("audit-*.head"))
+    shutil.copytree(folder, workbench / "saved")
+    kept = [h.read_bytes() for h in heads]
+    run("plain", notebook=pipeline(workbench, "plain", "1 + 1"))
+    assert audit.verify(witnesses()).ok
+    shutil.rmtree(folder)
+    shutil.copytree(workbench / "saved", folder)
+    for h, raw in zip(heads, kept): h.write_bytes(raw)
+    assert audit.verify().ok, "without a witness the older trail is whole"
+    found = audit.verify(witnesses())
+    assert not found.ok and "rolled back" in str(found)
