@@ -33,7 +33,7 @@ class Format:
     remedy: str = ""   # what to do
     gzip: bool = False # whether the content is compressed
 
-# %% ../../nbs/library/30_ingest/30_detect.ipynb #7e581988
+# %% ../../nbs/library/30_ingest/30_detect.ipynb #af54c39d
 DELIMITERS = ",;\t|"
 
 def _dialect(lines: list[str]) -> str | None:
@@ -42,15 +42,19 @@ def _dialect(lines: list[str]) -> str | None:
         if not lines[0].count(d): return None
         rows = [r for r in csv.reader(lines, delimiter=d) if r]
         header = rows[0]
-        if len(header) < 2 or any(not h.strip() or len(h) > 60 for h in header) or len({h.strip().lower() for h in header}) < len(header): continue
+        if len(header) < 2 or any(len(h) > 60 for h in header): continue
         full = [len(r) == len(header) for r in rows[1:-1] or rows[1:]]
-        if any(map(_prose, header)): # a letter has commas too: without column names it takes three even rows to be a table
-            if len(header) > 2 and len(full) > 2 and all(full): return d
-        elif not full or sum(full) >= .6 * len(full): return d
+        if _names(header): # column names: alone they are the header of an export that found nothing
+            if sum(full) >= .6 * len(full): return d
+        elif len(header) > 2 and len(full) > 2 and all(full): return d # a letter has commas too: without names it takes three even rows
     return None
 
+def _names(header: list[str]) -> bool:
+    "Whether the cells of a first line can be the names of columns: none empty, none twice, none prose."
+    return all(h.strip() for h in header) and len({h.strip().lower() for h in header}) == len(header) and not any(map(_prose, header))
+
 def _prose(cell: str) -> bool:
-    "Whether a header cell reads like part of a sentence or of a heading with its content."
+    "Whether a header cell reads like part of a sentence, or of a heading with its content."
     return cell.rstrip()[-1:] in ".!?" or len(cell.split()) > 5 or bool(re.search(r":\s|\w\.\s", cell))
 
 def _json_format(first, rest, newline, whole):
@@ -69,8 +73,8 @@ def _text_format(text: str, whole: bool) -> str:
         first, newline, rest = start.partition("\n")
         return _json_format(first.rstrip(), rest.lstrip(), bool(newline), whole)
     lines = start.splitlines() if whole else start.splitlines()[:-1] or start.splitlines()
-    if len(lines) > 1 and _dialect(lines[:50]): return "csv"
-    return "note"
+    if len(lines) == 1 and re.search(r"[,;|]\s", start.rstrip()): return "note" # one line with spaces after its commas is a sentence
+    return "csv" if lines and _dialect(lines[:50]) else "note"
 
 # %% ../../nbs/library/30_ingest/30_detect.ipynb #3f886813
 def _decode(head: bytes) -> tuple[str | None, str]:

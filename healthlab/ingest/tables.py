@@ -7,7 +7,7 @@ __all__ = ['CODE_FORMS', 'KIND_SYSTEM', 'FORMS', 'NUMBER', 'UCUM', 'GENDERS', 'E
            'encounter', 'condition', 'observation', 'medication', 'procedure', 'allergy', 'immunization', 'note',
            'row_resource', 'rows', 'convert', 'checked_row']
 
-# %% ../../nbs/library/30_ingest/31_tables.ipynb #4ca96bcd
+# %% ../../nbs/library/30_ingest/31_tables.ipynb #b76a3544
 import csv, io, json, re
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from ..core.settings import settings
-from .detect import _dialect
+from .detect import _dialect, _names
 
 # %% ../../nbs/library/30_ingest/31_tables.ipynb #a86ea68b
 class BadRow(NamedTuple):
@@ -68,7 +68,7 @@ def detect_plan(
         if best is None or score > best[0]: best = (score, Plan(kind, columns, {}))
     return best[1] if best else None
 
-# %% ../../nbs/library/30_ingest/31_tables.ipynb #6f98a4d6
+# %% ../../nbs/library/30_ingest/31_tables.ipynb #c301688a
 def declared_plan(
     sidecar: Path,     # a mapping file beside the CSV
     header: list[str], # the column names
@@ -96,7 +96,7 @@ def plan_for(
     sidecar = Path(f"{path}.mapping.json") if path else None
     if sidecar and sidecar.exists(): return declared_plan(sidecar, header)
     export = export_of(header)
-    what = f"{export['table']} is not mapped" if export and not export["kind"] else "no kind of table is known by its columns"
+    what = f"{export['table']} is not mapped" if export and not export["kind"] else "no kind of table is known by its columns" if _names(header) else "the first line holds no column names"
     return detect_plan(header) or BadRow("csv-unmapped", f"{what}. Declare one beside it in {'<name>.csv.mapping.json'} (see healthlab.ingest.tables), or leave it out", b"")
 
 # %% ../../nbs/library/30_ingest/31_tables.ipynb #892e43eb

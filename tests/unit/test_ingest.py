@@ -59,7 +59,8 @@ MESSAGE = "\r".join(["MSH|^~\\&|LAB|HOSP|EHR|HOSP|20240102030405||ADT^A01^ADT_A0
     ('{"resourceType":"Bundle","type":"collection","entry":[\n{"resource":{"resourceType":"Patient"}},\n{"resource":{"resourceType":"Patient"}}]}', "fhir-json"),
     (MESSAGE, "hl7v2"), ("FHS|^~\\&|LAB\r" + MESSAGE, "hl7v2"), ("\x0b" + MESSAGE + "\x1c\r", "hl7v2"),
     ('<?xml version="1.0"?><ClinicalDocument xmlns="urn:hl7-org:v3"/>', "ccda"), ("<html></html>", "xml"),
-    ("a,b,c\n1,2,3\n4,5,6\n", "csv"), ("Seen today with a cough.\nLungs clear.\n", "note"), ("", "empty"), ("   \n", "empty"),
+    ("a,b,c\n1,2,3\n4,5,6\n", "csv"), ("patient_id;code\r\n", "csv"), ("1,1,?\n2,1,3\n4,5,6\n7,8,9\n8,9,1\n", "csv"), ("Stable, eating, home tomorrow", "note"),
+    ("Seen today with a cough.\nLungs clear.\n", "note"), ("", "empty"), ("   \n", "empty"),
 ])
 def test_formats_are_told_by_content(content, name):
     data = content.encode()
@@ -269,6 +270,17 @@ def test_a_mapping_declared_later_is_used(landing):
     assert run(landing, lake).rejects == {"csv-unmapped": 1}
     put(landing, "x.csv.mapping.json", {"kind": "conditions", "columns": {"patient": "who", "code": "what", "start": "when"}})
     assert run(landing, lake).rejected == 0 and len(table(lake, "Condition")) == 1
+
+
+def test_a_table_without_column_names_is_rejected_for_that(landing):
+    put(landing, "export.csv", "17,17,F\n18,18,M\n19,,F\n20,20,M\n21,21,F\n")
+    assert run(landing).rejects == {"csv-unmapped": 1} and "no column names" in rejects(Lake()).reason[0]
+
+
+def test_an_export_that_found_nothing_is_an_empty_table_and_no_note(landing):
+    put(landing, "labs.csv", "patient_id,loinc,value,unit,collected\n")
+    report = run(landing)
+    assert (report.written, report.rejects) == (0, {})
 
 
 def test_notes_in_a_csv(landing):
