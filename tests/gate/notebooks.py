@@ -15,7 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 def scratch(folder):
     "The environment of a workbench under `folder`, so that no notebook touches the real lake, keys or reports."
     return {"HEALTHLAB_LAKE_URL": f"{folder}/lake", "HEALTHLAB_LANDING_URL": f"{folder}/landing", "HEALTHLAB_REPORTS_URL": f"{folder}/reports",
-            "HEALTHLAB_KEYS_FILE": f"{folder}/keys/healthlab.key", "HEALTHLAB_AUDIT_PATH": f"{folder}/audit", "HEALTHLAB_SETTINGS": str(ROOT / "settings.ini")}
+            "HEALTHLAB_KEYS_FILE": f"{folder}/keys/healthlab.key", "HEALTHLAB_AUDIT_PATH": f"{folder}/audit",
+            "HEALTHLAB_OAUTH_PATH": f"{folder}/service/oauth", "HEALTHLAB_LIMITS_PATH": f"{folder}/service/limits", "HEALTHLAB_JOBS_PATH": f"{folder}/service/jobs",
+            "HEALTHLAB_SETTINGS": str(ROOT / "settings.ini")}
 
 
 def execute(path, keep=False, timeout=600):
