@@ -59,7 +59,7 @@ MESSAGE = "\r".join(["MSH|^~\\&|LAB|HOSP|EHR|HOSP|20240102030405||ADT^A01^ADT_A0
     ('{"resourceType":"Bundle","type":"collection","entry":[\n{"resource":{"resourceType":"Patient"}},\n{"resource":{"resourceType":"Patient"}}]}', "fhir-json"),
     (MESSAGE, "hl7v2"), ("FHS|^~\\&|LAB\r" + MESSAGE, "hl7v2"), ("\x0b" + MESSAGE + "\x1c\r", "hl7v2"),
     ('<?xml version="1.0"?><ClinicalDocument xmlns="urn:hl7-org:v3"/>', "ccda"), ("<html></html>", "xml"),
-    ("a,b,c\n1,2,3\n4,5,6\n", "csv"), ("patient_id;code\r\n", "csv"), ("1,1,?\n2,1,3\n4,5,6\n7,8,9\n8,9,1\n", "csv"), ("Stable, eating, home tomorrow", "note"),
+    ("a,b,c\n1,2,3\n4,5,6\n", "csv"), ("patient_id;code\r\n", "csv"), ("1,1,?\n2,1,3\n4,5,6\n7,8,9\n8,9,1\n9,1,2\n", "csv"), ("Stable, eating, home tomorrow", "note"),
     ("Seen today with a cough.\nLungs clear.\n", "note"), ("", "empty"), ("   \n", "empty"),
 ])
 def test_formats_are_told_by_content(content, name):
