@@ -3,13 +3,13 @@
 # %% auto #0
 __all__ = ['SHAPES', 'Span', 'Example', 'Tagged', 'shape', 'Windows', 'pieces', 'windows', 'tags', 'gold', 'joined']
 
-# %% ../../nbs/library/38_encoder/38c_words.ipynb #f81c66f0
+# %% ../../nbs/library/38_encoder/38c_words.ipynb #1da5622c
 from functools import lru_cache
 from typing import Callable, NamedTuple
 
 import numpy as np
 
-from .base import Base, base
+from .base import Base, base, encodable
 
 # %% ../../nbs/library/38_encoder/38c_words.ipynb #f870c344
 class Span(NamedTuple):
@@ -85,7 +85,7 @@ class Windows:
             self.features.append([[0, *c[start:end], 0] for c in feature])
             self.words.append([(n, a, b, t - start) for n, a, b, t in words if low < t <= high])
 
-# %% ../../nbs/library/38_encoder/38c_words.ipynb #37d04f81
+# %% ../../nbs/library/38_encoder/38c_words.ipynb #b419fa67
 def pieces(
     text: str,       # any text
     most: int = 400, # characters of a piece, at most
@@ -110,7 +110,7 @@ def windows(
 ) -> Windows:
     "The texts' windows, in order."
     made, cut = Windows(encoder, channels or {}, size), [(n, a, b) for n, t in enumerate(texts) for a, b in pieces(t, most)]
-    parts = [texts[n][a:b] for n, a, b in cut]
+    parts = [encodable(texts[n][a:b]) for n, a, b in cut]
     for (n, a, b), part, e in zip(cut, parts, encoder.tokenizer.encode_batch(parts)): made.add(n, part, a, e)
     return made
 
