@@ -2,18 +2,19 @@
 
 # %% auto #0
 __all__ = ['YEAR', 'LEAP', 'DAY', 'CLOCK', 'ZONE', 'PATTERNS', 'INTEGERS', 'MAX_TEXT', 'CONTROL', 'URN', 'ENCODER', 'KEYWORDS',
-           'NEVER', 'ElementRow', 'TypeRow', 'release', 'type_row', 'resource_types', 'primitive', 'codes', 'codings',
-           'pattern', 'reference_pattern', 'FhirType', 'drop_nulls', 'class_name', 'scalar', 'one_of', 'coded',
+           'NEVER', 'MAX_KNOWN', 'MAX_KEPT', 'PAIRED', 'PAIRS', 'DATES', 'REMEMBERED', 'ElementRow', 'TypeRow',
+           'release', 'type_row', 'resource_types', 'primitive', 'codes', 'codings', 'pattern', 'alternatives',
+           'reference_pattern', 'FhirType', 'drop_nulls', 'class_name', 'scalar', 'Known', 'known', 'referring',
+           'coded', 'well_formed', 'first_seen', 'attribute', 'choices', 'looked_up', 'check_source', 'on_creation',
            'annotation', 'fields_of', 'variant', 'build', 'reachable', 'complete']
 
-# %% ../../nbs/library/10_fhir/10_types.ipynb #b84e5cd5
+# %% ../../nbs/library/10_fhir/10_types.ipynb #16676dba
 import gzip
 import json
 import re
 from decimal import Decimal
 from functools import lru_cache
 from importlib import resources
-from operator import attrgetter
 from typing import Annotated, ForwardRef, Literal, NamedTuple
 
 import msgspec
@@ -78,11 +79,10 @@ def codings(url: str) -> frozenset:
     "The (system, code) pairs of a bound value set."
     return frozenset((s, c) for s, listed in release()["valuesets"][url].items() for c in listed)
 
-# %% ../../nbs/library/10_fhir/10_types.ipynb #815a172a
-YEAR = r"(?:[0-9](?:[0-9](?:[0-9][1-9]|[1-9]0)|[1-9]00)|[1-9]000)"
+# %% ../../nbs/library/10_fhir/10_types.ipynb #ca3726a6
+YEAR = r"(?!0000)[0-9]{4}"
 LEAP = r"(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][48]|[13579][26]|[2468]0)00)"
-DAY = (rf"(?:{YEAR}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
-       rf"|{LEAP}-02-29)")
+DAY = rf"{YEAR}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]|29(?<={LEAP}-02-29)))"
 CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:\.[0-9]+)?"
 ZONE = r"(?:Z|[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
 PATTERNS = {  # anchored at both ends; a trailing newline does not pass
@@ -91,7 +91,7 @@ PATTERNS = {  # anchored at both ends; a trailing newline does not pass
     "instant": rf"^{DAY}T{CLOCK}{ZONE}\Z",
     "time": rf"^{CLOCK}\Z",
     "id": r"^[A-Za-z0-9\-.]{1,64}\Z",
-    "code": r"(?a)^\S+(?:\s\S+)*\Z",   # white space as HL7's expressions mean it: ASCII's
+    "code": r"(?a)^\S+(?:\Z|(?:\s\S+)+\Z)",   # white space as HL7's expressions mean it: ASCII's
     "uri": r"(?a)^\S+\Z", "url": r"(?a)^\S+\Z", "canonical": r"(?a)^\S+\Z",
     "oid": r"^urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+\Z",
     "uuid": r"^urn:uuid:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z",
@@ -108,15 +108,25 @@ def pattern(name: str,  # primitive type
     "The compiled format of a primitive type; None where any text will do."
     return re.compile(PATTERNS[name]) if name in PATTERNS else None
 
-# %% ../../nbs/library/10_fhir/10_types.ipynb #90b68b6b
+# %% ../../nbs/library/10_fhir/10_types.ipynb #a8077ae8
 URN = r"urn:(?:uuid:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|oid:[0-2](?:\.(?:0|[1-9][0-9]*))+)"
+
+def alternatives(names: list,  # words, sorted
+                 ) -> str:
+    "An expression of the words that looks at each letter once: `(?:Med(?:ia|ication)|Person)`."
+    groups: dict = {}
+    for n in names: groups.setdefault(n[:1], []).append(n[1:])
+    if list(groups) == [""]: return ""
+    parts = [head + alternatives(rest) for head, rest in groups.items()]
+    return parts[0] if len(parts) == 1 else f"(?:{'|'.join(sorted(parts, reverse=True))})"   # the empty end comes last
 
 @lru_cache(maxsize=None)
 def reference_pattern(targets: tuple,  # resource types allowed; empty: any
                       ) -> str:
     "An expression every reference of the usual forms to one of these types matches. Rarer legal forms are left to the slow path."
-    names = "|".join(sorted(targets or resource_types()))
-    return rf"^(?:(?:https?://[^\s?#]+/)?(?:{names})/[A-Za-z0-9\-.]{{1,64}}(?:/_history/[A-Za-z0-9\-.]{{1,64}})?|{URN}|#[A-Za-z0-9\-.]*|(?:{names})\?\S+)\Z"
+    name, id = alternatives(sorted(targets or resource_types())), r"[A-Za-z0-9\-.]{1,64}"
+    rest = rf"{name}(?:/{id}(?:/_history/{id})?|\?\S+)"
+    return rf"^(?:{rest}|{URN}|https?://[^\s?#]+/{name}/{id}(?:/_history/{id})?|#[A-Za-z0-9\-.]*)\Z"
 
 # %% ../../nbs/library/10_fhir/10_types.ipynb #1df46397
 ENCODER = msgspec.json.Encoder(decimal_format="number")
@@ -179,25 +189,98 @@ def scalar(name: str,   # primitive type
     if name == "xhtml": return Annotated[str, Meta(min_length=1)]
     return Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
 
-# %% ../../nbs/library/10_fhir/10_types.ipynb #6b6798be
-def one_of(groups: list,  # [(JSON names of a choice element, is required), …]
-           ):             # a __post_init__ that raises ValueError where a group has too many or too few values
-    "Check choice elements (`value[x]`) when a struct is made: at most one type each, exactly one where the element is required."
-    checks = [(attrgetter(*names), len(names) - 1, required) for names, required in groups]
+# %% ../../nbs/library/10_fhir/10_types.ipynb #adebd905
+MAX_KNOWN = 100_000   # distinct texts kept for an expression: some 10 MB
+MAX_KEPT = 200        # longer texts are matched each time
+
+class Known(set):
+    "Texts seen to match an expression; `None`, an absent element, among them."
+    def __init__(self, expression: str):
+        super().__init__((None,))
+        self.match = re.compile(expression).match
+
+    def learn(self, texts):
+        "Match texts and remember them; raises ValueError for one that does not match."
+        for text in texts:
+            if text is None: continue
+            if not self.match(text): raise ValueError("format")
+            if len(self) >= MAX_KNOWN: self.clear(); self.add(None)
+            if len(text) <= MAX_KEPT: self.add(text)
+
+@lru_cache(maxsize=None)
+def known(expression: str) -> Known:
+    "The memory of an expression."
+    return Known(expression)
+
+# %% ../../nbs/library/10_fhir/10_types.ipynb #849ba698
+def referring(targets: tuple):  # resource types allowed
+    "Check the form of a reference when it is made."
+    memory = known(reference_pattern(targets))
     def __post_init__(self):
-        for values, spare, required in checks:
-            absent = values(self).count(None)
-            if absent < spare or (required and absent > spare): raise ValueError("choice")
+        if self.reference not in memory: memory.learn((self.reference,))
     return __post_init__
 
 def coded(url: str):  # required value set of a CodeableConcept
     "Check that a CodeableConcept holds a coding of its required value set."
     allowed = codings(url)
     def __post_init__(self):
-        if not any((c.system, c.code) in allowed for c in self.coding or ()): raise ValueError("binding")
+        for c in self.coding or ():
+            if (c.system, c.code) in allowed: return
+        raise ValueError("binding")
     return __post_init__
 
-# %% ../../nbs/library/10_fhir/10_types.ipynb #e0781493
+# %% ../../nbs/library/10_fhir/10_types.ipynb #fce88c80
+PAIRED = {"Coding", "Quantity"}
+PAIRS: set = set()
+
+def well_formed(self):
+    "Check that `system` is a uri and `code` a code (the `__post_init__` of `Coding` and `Quantity`)."
+    if (self.system, self.code) not in PAIRS: first_seen(self.system, self.code)
+
+def first_seen(system, code):
+    "Match a pair against the formats and remember it; raises ValueError."
+    if system is not None and not pattern("uri").match(system): raise ValueError("system is not a uri: it is empty or holds white space")
+    if code is not None and not pattern("code").match(code): raise ValueError("code is not a FHIR code: it is empty or holds white space at an end or twice")
+    if len(PAIRS) >= MAX_KNOWN: PAIRS.clear()
+    if len(system or "") + len(code or "") <= MAX_KEPT: PAIRS.add((system, code))
+
+# %% ../../nbs/library/10_fhir/10_types.ipynb #224aec67
+DATES = ("date", "dateTime", "instant")
+REMEMBERED = {"Period": DATES, "Money": ("code",)}
+
+def attribute(name: str) -> str:
+    "The struct field of a JSON name."
+    return name + "_" if name in KEYWORDS else name
+
+def choices(row: TypeRow) -> list:  # [(JSON names, is required)]
+    "The choice elements of a type."
+    return [(e.json, bool(e.min)) for e in row.elements if e.choice and len(e.json) > 1]
+
+def looked_up(row: TypeRow) -> dict:  # {JSON name: primitive type}
+    "The elements whose format is looked up when a struct is made, instead of being matched by the decoder."
+    kinds = REMEMBERED.get(row.name) or (DATES if choices(row) else ())
+    return {j: t for e in row.elements if e.max == 1 for (t, _), j in zip(e.types, e.json) if t in kinds and not e.bound}
+
+def check_source(row: TypeRow) -> str:
+    "The Python source of what is checked when a struct of a type is made; '' for nothing."
+    lines, fields = [], {}
+    for names, required in choices(row):
+        given = " + ".join(f"(self.{attribute(n)} is not None)" for n in names)
+        lines.append(f"    if {given} {'!= 1' if required else '> 1'}: raise ValueError('choice')")
+    for name, kind in looked_up(row).items(): fields.setdefault(kind, []).append("self." + attribute(name))
+    for kind, names in fields.items():
+        lines.append(f"    if {' or '.join(f'{n} not in known_{kind}' for n in names)}: known_{kind}.learn(({', '.join(names)},))")
+    return "\n".join(["def __post_init__(self):", *lines]) if lines else ""
+
+def on_creation(row: TypeRow):  # a __post_init__, or None
+    "What is checked when a struct of a type is made; it raises ValueError."
+    if row.name in PAIRED: return well_formed
+    source, space = check_source(row), {f"known_{kind}": known(PATTERNS[kind]) for kind in (*DATES, "code")}
+    if not source: return None
+    exec(compile(source, f"<check of {row.name}>", "exec"), space)   # names come from the definitions in this package
+    return space["__post_init__"]
+
+# %% ../../nbs/library/10_fhir/10_types.ipynb #cb287926
 def annotation(element: ElementRow, type_name: str, targets: tuple, space: dict):
     "The annotation of one JSON name of an element."
     if primitive(type_name): return scalar(type_name, element.bound if type_name == "code" else "")
@@ -209,11 +292,12 @@ def annotation(element: ElementRow, type_name: str, targets: tuple, space: dict)
 def fields_of(row: TypeRow, space: dict) -> tuple[list, dict]:
     "Struct fields of a type and the renaming Python's keywords make necessary."
     fields, rename = [], {}
+    looked = ("system", "code") if row.name in PAIRED else looked_up(row)
     for e in row.elements:
         for (t, targets), name in zip(e.types, e.json):
-            field = name + "_" if name in KEYWORDS else name
+            field = attribute(name)
             if field != name: rename[field] = name
-            kind = annotation(e, t, targets, space)
+            kind = str if name in looked else annotation(e, t, targets, space)
             if e.max == -1: kind = Annotated[list[kind], Meta(min_length=1)]
             fields.append((field, kind) if e.min and not e.choice else (field, kind, None))
             if primitive(t) and not t.endswith("!"):
@@ -221,7 +305,7 @@ def fields_of(row: TypeRow, space: dict) -> tuple[list, dict]:
                 fields.append(("_" + name, companion, None))
     return fields, rename
 
-# %% ../../nbs/library/10_fhir/10_types.ipynb #7d39a946
+# %% ../../nbs/library/10_fhir/10_types.ipynb #9c95f236
 def variant(name: str,    # Reference or CodeableConcept
             limit,        # reference targets, or the URL of a required value set
             space: dict,  # namespace of classes
@@ -231,10 +315,8 @@ def variant(name: str,    # Reference or CodeableConcept
     made = space["_variants"].get(key)
     if made is None:
         base = build(name, space)
-        if name == "Reference":
-            fields, extra = [("reference", Annotated[str, Meta(pattern=reference_pattern(limit))], None)], {}
-        else: fields, extra = [], {"__post_init__": coded(limit)}
-        made = space["_variants"][key] = msgspec.defstruct(name, fields, bases=(base,), module=space["__name__"], namespace=extra, kw_only=True, gc=False)
+        check = referring(limit) if name == "Reference" else coded(limit)
+        made = space["_variants"][key] = msgspec.defstruct(name, [], bases=(base,), module=space["__name__"], namespace={"__post_init__": check}, kw_only=True, gc=False)
     return made
 
 def build(name: str,    # type name or backbone path
@@ -245,8 +327,8 @@ def build(name: str,    # type name or backbone path
     if made is not None: return made
     row = type_row(name)
     fields, rename = fields_of(row, space)
-    groups = [([n + "_" if n in KEYWORDS else n for n in e.json], bool(e.min)) for e in row.elements if e.choice and len(e.json) > 1]
-    extra = {"__post_init__": one_of(groups)} if groups else {}
+    check = on_creation(row)
+    extra = {"__post_init__": check} if check else {}
     tagged = {"tag_field": "resourceType", "tag": name} if row.kind == "resource" else {}
     doc = {"__doc__": f"FHIR R4 {name}. https://hl7.org/fhir/R4/{name.split('.')[0].lower()}.html"}
     made = msgspec.defstruct(class_name(name), fields, bases=(FhirType,), module=space["__name__"], namespace=extra | doc,

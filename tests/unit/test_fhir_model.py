@@ -8,7 +8,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from healthlab.fhir import r4
+from healthlab.fhir import r4, types
 from healthlab.fhir.issues import load, outcome
 from healthlab.fhir.model import Issue, ResourceError, parse, structural, validate
 from healthlab.fhir.structure import explain, typed
@@ -276,6 +276,32 @@ def test_every_type_builds():
 
 def test_fast_path_takes_ordinary_resources():
     for r in (OBSERVATION, PATIENT): assert typed(json.dumps(r).encode()) is not None and explain(json.dumps(r).encode()) == []
+
+
+def test_a_text_known_good_in_one_place_is_not_in_another():
+    def found(**change): return [(i.code, i.path) for i in structural(json.dumps(OBSERVATION | change).encode())]
+    assert found(effectiveDateTime="2024", performer=[{"reference": "Practitioner/7"}]) == []
+    assert found(effectiveDateTime="2024", issued="2024") == [("value", "Observation.issued")]
+    assert found(subject={"reference": "Practitioner/7"}) == [("structure", "Observation.subject.reference")]
+
+
+@pytest.mark.parametrize("number", ["1e-6", "1E5", '"inf"'])
+def test_a_doubled_key_is_seen_though_numbers_grew(number):
+    "Numbers that read longer after decoding must not hide what was dropped: here both texts are equally long."
+    grown = len(types.ENCODER.encode(Decimal(number.strip('"')))) - len(number)
+    doubled = '"id":"' + "x" * (-len('"id":"",') % grown or grown) + '",'
+    rows = ",".join(f'{{"url":"http://x/{i}","valueDecimal":{number}}}' for i in range(len(doubled) // grown))
+    data = f'{{"resourceType":"Basic",{doubled * 2}"extension":[{rows}],"code":{{"text":"c"}}}}'.encode()
+    assert len(types.ENCODER.encode(msgspec.json.decode(data, type=r4.Basic))) == len(data)
+    assert any("twice" in i.message for i in structural(data))
+
+
+def test_what_is_remembered_is_bounded(monkeypatch):
+    monkeypatch.setattr(types, "MAX_KNOWN", 3)
+    memory = types.Known(r"^[a-z]+\Z")
+    for text in ("a", "b", "c", "d", "e" * 300): memory.learn((text, None))
+    assert None in memory and len(memory) <= 3 and "e" * 300 not in memory
+    with pytest.raises(ValueError): memory.learn(("1",))
 
 
 def test_import_is_cheap():
