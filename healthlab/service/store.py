@@ -5,7 +5,7 @@ __all__ = ['SCHEMA', 'INSERTS', 'RAW', 'PLAIN', 'ENCODE', 'COLUMNS', 'KEYED', 'n
            'Draft', 'draft', 'sealed', 'current', 'append', 'index', 'forget', 'create', 'matched', 'update', 'delete',
            'read', 'current_at', 'micros', 'listing', 'Store']
 
-# %% ../../nbs/library/90_service/91a_store.ipynb #9c24e75c
+# %% ../../nbs/library/90_service/91a_store.ipynb #c7f72e83
 import json, uuid
 from collections.abc import Collection, Iterator
 from datetime import datetime, timezone
@@ -22,9 +22,9 @@ from .accesses import ANCHOR, Access, anchor, anchors, verify
 from .accesses import SCHEMA as ACCESSES
 from .accesses import write as record_access
 from .database import Database
-from .indexing import Row, patients, rows
+from .indexing import Row, patients, rows, words
 
-# %% ../../nbs/library/90_service/91a_store.ipynb #9a53faf2
+# %% ../../nbs/library/90_service/91a_store.ipynb #fd749f73
 SCHEMA = """
 create table if not exists version (seq integer primary key autoincrement, type text not null, id text not null, version integer not null,
   updated integer not null, method text not null, ended integer, patients text, body blob);
@@ -35,12 +35,14 @@ create index if not exists version_updated on version (type, updated) where ende
 create table if not exists token (param integer, code text, seq integer, system text, part integer, text text, primary key (param, code, seq, system, part)) without rowid;
 create table if not exists string (param integer, folded text, seq integer, part integer, exact text, primary key (param, folded, seq, part, exact)) without rowid;
 create table if not exists date (param integer, low integer, high integer, seq integer, part integer, primary key (param, low, high, seq, part)) without rowid;
+create index if not exists date_seq on date (seq, param);
 create table if not exists quantity (param integer, low real, high real, seq integer, part integer, code text, system text, unit text, base_low real, base_high real,
   dimension text, primary key (param, low, high, seq, part, code, system, unit)) without rowid;
 create index if not exists quantity_base on quantity (param, dimension, base_low, base_high) where dimension <> '';
 create table if not exists reference (param integer, id text, seq integer, type text, url text, part integer, system text, value text,
   primary key (param, id, seq, type, url, part, system, value)) without rowid;
 create table if not exists uri (param integer, value text, seq integer, part integer, primary key (param, value, seq, part)) without rowid;
+create virtual table if not exists words using fts5(text, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 2');
 create table if not exists compartment (patient text, seq integer, primary key (patient, seq)) without rowid;
 create table if not exists state (name text primary key, value text) without rowid;
 """
@@ -90,7 +92,7 @@ def instant(micros: int) -> str:
 
 def now() -> int: return int(datetime.now(timezone.utc).timestamp() * 1e6)
 
-# %% ../../nbs/library/90_service/91a_store.ipynb #a0224216
+# %% ../../nbs/library/90_service/91a_store.ipynb #0357a56e
 RAW = msgspec.json.Decoder(dict[str, msgspec.Raw])
 PLAIN, ENCODE = msgspec.json.Decoder(), msgspec.json.Encoder().encode
 
@@ -100,6 +102,7 @@ class Draft(NamedTuple):
     id: str | None
     fields: dict       # element: its JSON as it was sent
     rows: list[Row]
+    words: str         # its texts, for searches of the words in them
     patients: set[str] # compartments
 
 def draft(data: bytes,  # one valid resource
@@ -107,7 +110,7 @@ def draft(data: bytes,  # one valid resource
     "The resource with its index rows."
     value = PLAIN.decode(data)
     found = rows(value)
-    return Draft(value["resourceType"], value.get("id"), RAW.decode(msgspec.json.format(data, indent=-1)), found, patients(value, found))
+    return Draft(value["resourceType"], value.get("id"), RAW.decode(msgspec.json.format(data, indent=-1)), found, words(value), patients(value, found))
 
 def sealed(d: Draft, id: str, version: int, updated: int) -> bytes:
     "The resource as it is kept: with the id and the `meta` of this version."
@@ -117,7 +120,7 @@ def sealed(d: Draft, id: str, version: int, updated: int) -> bytes:
     kept = {k: v for k, v in meta.items() if k not in ("versionId", "lastUpdated", "_versionId", "_lastUpdated")}
     return ENCODE({"resourceType": d.fields["resourceType"], "id": id, "meta": stamp | kept, **rest})
 
-# %% ../../nbs/library/90_service/91a_store.ipynb #fad7ac62
+# %% ../../nbs/library/90_service/91a_store.ipynb #b5cf1ddb
 COLUMNS = "seq, type, id, version, updated, method, body, patients"
 
 def current(con, kind: str, id: str) -> Version | None:
@@ -137,22 +140,24 @@ def append(con, kind: str, id: str, before: Version | None, method: str, d: Draf
     given = (kind, id, n, at, method, body, " ".join(sorted(about)))
     seq = con.execute("insert into version (type, id, version, updated, method, body, patients) values (?,?,?,?,?,?,?) returning seq", given).get
     if before: con.execute("update version set ended = ? where seq = ?", (seq, before.seq))
-    if d: index(con, kind, seq, d.rows)
+    if d: index(con, kind, seq, d.rows, d.words)
     if about: con.executemany("insert or ignore into compartment values (?,?)", [(p, seq) for p in about])
     return Version(seq, *given)
 
-def index(con, kind: str, seq: int, found: list[Row]):
+def index(con, kind: str, seq: int, found: list[Row], text: str = ""):
     "Writes index rows, table by table."
+    if text: con.execute("insert into words (rowid, text) values (?,?)", (seq, text))
     by = {}
     for r in found: by.setdefault(r.kind, []).append((number(kind, r.name), seq, r.part, *r.values))
     for table, given in by.items(): con.executemany(INSERTS[table], given)
 
-# %% ../../nbs/library/90_service/91a_store.ipynb #add28e8e
+# %% ../../nbs/library/90_service/91a_store.ipynb #f02241d8
 KEYED = dict(token="code", string="folded", date="low", quantity="low", reference="id", uri="value")
 
 def forget(con, v: Version):
     "Takes a version's rows out of the index: a search finds current versions only."
     if v.body is None: return
+    con.execute("delete from words where rowid = ?", (v.seq,))
     for r in rows(PLAIN.decode(v.body)):
         con.execute(f"delete from {r.kind} where param = ? and seq = ? and {KEYED[r.kind]} = ?", (number(v.type, r.name), v.seq, "" if r.values[0] is None else r.values[0]))
 
@@ -206,7 +211,7 @@ def listing(con, kind: str, at: int | None, since: str | None, about: Collection
     sql = f"select v.seq, v.id, v.body from {source} where type = ? and body is {'' if gone else 'not '}null and {current_at(at)} and seq > ?"
     return con.execute(sql + (" and updated > ?" if since else "") + " order by v.seq limit ?", (*given, kind, after, *([micros(since)] if since else []), limit)).fetchall()
 
-# %% ../../nbs/library/90_service/91a_store.ipynb #b740fd83
+# %% ../../nbs/library/90_service/91a_store.ipynb #02f24bd9
 class Store:
     "The FHIR resources of the service."
     def __init__(self,
@@ -217,20 +222,17 @@ class Store:
         self.provenance = settings().get("service", "provenance") == "yes"
 
     def write(self, unit, access: Access | None = None):
-        "The unit's result after its commit; the access is recorded with it (also when it is refused)."
+        "The unit's result after its commit; the access is recorded in the same transaction."
         def both(con):
             result = unit(con)
-            if access: self._record(con, access)
-            return result
-        return self.db.write(both)
-
-    def _record(self, con, access: Access):
-        n = record_access(con, access, self._key, now())
-        if n % ANCHOR == 0: con.execute("insert or replace into state values ('anchor due', ?)", (str(n),))
+            return result, record_access(con, access, self._key, now()) if access else 0
+        result, n = self.db.write(both)
+        if n and n % ANCHOR == 0: self.anchor()
+        return result
 
     def recorded(self, access: Access):
         "Records an access that changed nothing; returns when it is on the disk."
-        self.db.write(lambda con: self._record(con, access))
+        self.write(lambda con: None, access)
 
     def anchor(self, reason: str = "count"):
         "Writes the newest seal to the workbench's audit trail."
