@@ -94,14 +94,14 @@ def log_softmax(x: np.ndarray) -> np.ndarray:
     x = x - x.max(-1, keepdims=True)
     return x - np.log(np.exp(x).sum(-1, keepdims=True))
 
-# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #86e5d398
+# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #7ce6b908
 class Plan(Struct):
     "How to train; every field can be a parameter of the pipeline."
     epochs: float = 12
     lr: float = 3e-4
     decay: float = 0.88           # learning rate of a layer, relative to the one above
-    size: int = 256               # pieces of a window
-    most: int = 1100              # characters of a window
+    size: int = 176               # pieces of a window
+    most: int = 520               # characters of a window
     tokens: int = 2048            # padded tokens of a step
     dropout: float = 0.1
     mask: float = 0.08            # share of word pieces hidden
@@ -109,6 +109,7 @@ class Plan(Struct):
     average: float = 0.998        # exponential moving average of weights
     share: dict[str, float] = field(default_factory=dict)  # passes over a corpus per epoch, default 1
     genre: dict[str, str] = field(default_factory=dict)    # corpus → genre, default the corpus's own name
+    beside: dict[str, str] = field(default_factory=dict)   # corpus → another with the same texts, learnt in the same step
     seconds: float | None = None  # stop here, the decline of the rate fitted to it
     seed: int = 0
     threads: int = 1
@@ -118,7 +119,7 @@ class Item(Struct):
     ids: list[int]
     features: list[list[int]]
     at: np.ndarray
-    tags: np.ndarray
+    tags: dict[str, np.ndarray] # by head
 
 def _tags(words: list, found: list[Mention], head: Head) -> list[int]:
     number, out, k, begun = {l: n for n, l in enumerate(head.labels)}, [], 0, None
@@ -133,10 +134,18 @@ def items(examples: list[Example], head: Head, encoder: Base, plan: Plan) -> lis
     "The windows of labelled texts."
     made = windows([e.text for e in examples], encoder, CHANNELS, plan.size, plan.most)
     gold = [[m for m in longest([m for m in e.mentions if m.label in head.labels])] for e in examples]
-    return [Item(ids, features, np.array([w[3] for w in words], np.int64), np.array(_tags(words, gold[words[0][0]], head), np.int64))
+    return [Item(ids, features, np.array([w[3] for w in words], np.int64), {head.name: np.array(_tags(words, gold[words[0][0]], head), np.int64)})
             for ids, features, words in zip(made.rows, made.features, made.words) if words]
 
-# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #e8bb3752
+# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #b94d2199
+def _joined(data: dict[str, list[Item]], beside: dict[str, str]) -> dict[str, list[Item]]:
+    "Corpora over the same texts become one, each item with the tags of every head."
+    for name, other in beside.items():
+        if name not in data or other not in data: continue
+        if [i.ids for i in data[name]] != [i.ids for i in data[other]]: raise HealthlabError("two corpora are not of the same texts", f"{name}, {other}", "Leave Plan.beside to corpora read from the same files", "nlp-corpus")
+        for a, b in zip(data[other], data.pop(name)): a.tags.update(b.tags)
+    return data
+
 def _groups(net, plan: Plan):
     "Optimiser groups: head and channels at full rate, lower layers at ever smaller ones; word embeddings stay as they are."
     out = [{"params": [p for n, p in net.named_parameters() if n.startswith(("head", "channels"))], "lr": plan.lr * 3}]
@@ -156,7 +165,7 @@ def _epoch(data: dict[str, list[Item]], plan: Plan, rng: random.Random) -> list[
     return out
 
 def _tensors(batch: list[Item], plan: Plan, hide: int | None, rng):
-    "ids, lengths, channel values, flat positions of first pieces, their tags, and the row of each."
+    "ids, lengths, channel values, flat positions of first pieces, their tags by head, and the row of each."
     import torch
     ids = padded([i.ids for i in batch]).astype(np.int64)
     if hide is not None: ids[(rng.random(ids.shape) < plan.mask) & (ids > 999)] = hide
@@ -164,9 +173,9 @@ def _tensors(batch: list[Item], plan: Plan, hide: int | None, rng):
     values = {c: torch.from_numpy(padded([i.features[k] for i in batch]).astype(np.int64)) for k, c in enumerate(("shape", *CHANNELS))}
     at = np.concatenate([n * w + i.at for n, i in enumerate(batch)])
     row = np.concatenate([np.full(len(i.at), n) for n, i in enumerate(batch)])
-    return torch.from_numpy(ids), torch.tensor([len(i.ids) for i in batch]), values, torch.from_numpy(at), torch.from_numpy(np.concatenate([i.tags for i in batch])), torch.from_numpy(row)
+    return torch.from_numpy(ids), torch.tensor([len(i.ids) for i in batch]), values, torch.from_numpy(at), {k: torch.from_numpy(np.concatenate([i.tags[k] for i in batch])) for k in batch[0].tags}, torch.from_numpy(row)
 
-# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #03660b03
+# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #7a670235
 class Average:
     "Exponential moving average of the trained weights."
     def __init__(self, net, rate: float):
@@ -188,13 +197,13 @@ def _rate(done: float, warmup: float) -> float:
     "Linear warm-up, then a half cosine down to a hundredth."
     return max(done / warmup, .01) if done < warmup else .01 + .99 * .5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
 
-def _loss(net, batch, head: Head, genre: tuple[int, int, int], tensors, fast):
-    "Cross-entropy of the head's tags, and a tenth of that of the genre, read from the mean over the words."
+def _loss(net, batch, head: dict[str, Head], genre: tuple[int, int, int], tensors, fast):
+    "Cross-entropy of the heads' tags, and a tenth of that of the genre, read from the mean over the words."
     import torch
     ids, lengths, values, at, gold, row = tensors
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=fast): y = net(ids, lengths, values)
     y = y.float().flatten(0, 1)[at]
-    loss = torch.nn.functional.cross_entropy(y[:, head.offset:head.offset + head.size], gold)
+    loss = sum(torch.nn.functional.cross_entropy(y[:, head[k].offset:head[k].offset + head[k].size], g) for k, g in gold.items())
     first, last, mine = genre
     mean = torch.zeros(len(batch), last - first).index_add_(0, row, y[:, first:last]) / torch.bincount(row, minlength=len(batch))[:, None]
     return loss + .1 * torch.nn.functional.cross_entropy(mean, torch.full((len(batch),), mine))
@@ -258,7 +267,7 @@ def evaluate(tagger: Tagger, held: dict[str, list[Example]], *, threads: int = 1
         out[name] = score([longest([Mention(m.start, m.end, m.label) for m in e.mentions if m.label in h.labels]) for e in examples], found)
     return out
 
-# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #67de2bb1
+# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #da2ad359
 def train(corpora: dict[str, tuple[list[Example], list[Example]]], # name → (to learn from, held out)
           plan: Plan,
           *,
@@ -272,7 +281,7 @@ def train(corpora: dict[str, tuple[list[Example], list[Example]]], # name → (t
     head = heads({k: sorted({m.label for e in tr for m in e.mentions}) for k, (tr, _) in corpora.items()})
     genres = sorted({plan.genre.get(k, k) for k in corpora})
     columns = sum(h.size for h in head.values())
-    data = {k: items(tr, head[k], encoder, plan) for k, (tr, _) in corpora.items()}
+    data = _joined({k: items(tr, head[k], encoder, plan) for k, (tr, _) in corpora.items()}, plan.beside)
     where = {k: (columns, columns + len(genres), genres.index(plan.genre.get(k, k))) for k in corpora}
     card = _card(encoder, head, genres, plan, sum(len(tr) for tr, _ in corpora.values()))
     return _fit(data, head, where, columns + len(genres), encoder, plan, card, {k: dev for k, (_, dev) in corpora.items() if dev}, watch)
@@ -292,7 +301,7 @@ def _fit(data, head, where, outputs, encoder, plan, card, held, watch):
             done = max(step / total, (time.monotonic() - began) / plan.seconds if plan.seconds else 0)
             if done >= 1: break
             for g, r in zip(opt.param_groups, rates): g["lr"] = r * _rate(done, plan.warmup)
-            loss = _loss(net.train(), batch, head[name], where[name], _tensors(batch, plan, hide, noise), fast)
+            loss = _loss(net.train(), batch, head, where[name], _tensors(batch, plan, hide, noise), fast)
             opt.zero_grad(); loss.backward()
             torch.nn.utils.clip_grad_norm_(mean.params, 1.)
             opt.step(); mean.update(); step += 1

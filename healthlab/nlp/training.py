@@ -70,13 +70,13 @@ def _spread(seed: int, notes: int) -> list[Example]:
     random.Random(seed).shuffle(found)
     return found[:notes]
 
-# %% ../../nbs/library/50_nlp/50b_training.ipynb #e2c002d4
-SHARE = {"maccrobat": 2., "maccrobat_wide": .7, "anatem": .4, "hospital": .5}
+# %% ../../nbs/library/50_nlp/50b_training.ipynb #8f1a6b9f
+SHARE = {"maccrobat": 2., "anatem": .15, "hospital": .3}
 
 def plan(**more # fields of Plan
         ) -> Plan:
     "The plan of the default model."
-    return Plan(share=dict(SHARE), genre=dict(GENRE), **more)
+    return Plan(share=dict(SHARE), genre=dict(GENRE), beside={"maccrobat_wide": "maccrobat"}, **more)
 
 # %% ../../nbs/library/50_nlp/50b_training.ipynb #4a472a52
 _CARD = """# Clinical entity recogniser
