@@ -2,24 +2,27 @@
 
 # %% auto #0
 __all__ = ['HEX_PAIRS', 'CODES', 'BITS', 'SPACED', 'LEET', 'BASE64', 'WRAPPED', 'BASE32', 'ASCII85', 'JOINED', 'OPAQUE',
-           'readable', 'rewritten', 'unpacked', 'Check', 'turned', 'words', 'read']
+           'readable', 'rewritten', 'unpacked', 'Check', 'uncapitalised', 'turned', 'words', 'read']
 
-# %% ../../nbs/library/78_release/78c_disguise.ipynb #e45258a8
+# %% ../../nbs/library/78_release/78c_disguise.ipynb #95733291
 import base64, binascii, codecs, html, quopri, re
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
 from ..core.settings import settings
-from ..deid.lexica import names
+from ..deid.lexica import names, vocabulary
 from ..deid.patterns import by_list
 from .findings import Finding, Scan
 from .known import Known, known_in
-from .words import UNSEEN, identifiers, seen
+from .words import UNSEEN, identifiers, public, run_days, seen
 
-# %% ../../nbs/library/78_release/78c_disguise.ipynb #48e51923
+# %% ../../nbs/library/78_release/78c_disguise.ipynb #caeaf1b3
 def readable(raw: bytes) -> str | None:
     "The bytes as text when they are text, else None."
     if not raw: return None
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        try: return raw.decode("utf-16")
+        except UnicodeDecodeError: return None
     for codec in ("utf-8", "utf-16-le" if raw[1:2] == b"\0" else "utf-16-be" if raw[:1] == b"\0" else "utf-8"):
         try: text = raw.decode(codec)
         except UnicodeDecodeError: continue
@@ -42,18 +45,25 @@ def _escaped(text):
     one = lambda m: chr(int(m[1] or m[2] or m[3] or m[4], 16)) if int(m[1] or m[2] or m[3] or m[4], 16) < 0x110000 else ""
     return re.sub(r"\\u\{?([0-9a-fA-F]{4,6})\}?|\\x([0-9a-fA-F]{2})|\\U([0-9a-fA-F]{8})|\\([0-9a-fA-F]{2}) ?", one, text)
 
+def _runs(form, decode, text):
+    "The text with every run of this form decoded; runs that are no UTF-8 stay, since `width=device` is no encoding."
+    def one(m):
+        try: return decode(m[0].encode()).decode()
+        except UnicodeDecodeError: return m[0]
+    return re.sub(form, one, text)
+
 def rewritten(text: str):
     "(layer, text) for every way the text as a whole can have been rewritten."
     if "&" in text and ";" in text and (t := html.unescape(text)) != text: yield "entities", t
-    if len(re.findall(r"%[0-9A-Fa-f]{2}", text)) > 1: yield "percent", unquote_to_bytes(text).decode("utf-8", "replace")
+    if len(re.findall(r"%[0-9A-Fa-f]{2}", text)) > 1: yield "percent", _runs(r"(?:%[0-9A-Fa-f]{2})+", unquote_to_bytes, text)
     if len(re.findall(r"\\(?:u\{?[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|U[0-9a-fA-F]{8}|[0-9a-fA-F]{2})", text)) > 1: yield "escapes", _escaped(text)
-    if len(re.findall(r"=[0-9A-F]{2}|=\n", text)) > 1: yield "quoted-printable", quopri.decodestring(text.encode()).decode("utf-8", "replace")
+    if len(re.findall(r"=[0-9A-Fa-f]{2}|=\r?\n", text)) > 1: yield "quoted-printable", _runs(r"(?:=[0-9A-Fa-f]{2})+", quopri.decodestring, re.sub(r"=\r?\n", "", text))
     if re.search(r"\+[A-Za-z0-9/]{3,}-", text):
         try: yield "utf-7", text.encode("ascii", "ignore").decode("utf-7")
         except UnicodeDecodeError: pass # not UTF-7 after all
     if SPACED.search(text): yield "spaced", SPACED.sub(lambda m: re.sub(r"[^\w]|_", "", m[0]), re.sub(r" {3,}", "\n", text))
 
-# %% ../../nbs/library/78_release/78c_disguise.ipynb #d614d62f
+# %% ../../nbs/library/78_release/78c_disguise.ipynb #2f541406
 BASE64 = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}")
 WRAPPED = re.compile(r"(?:[A-Za-z0-9+/]{40,80}\r?\n\s*)+[A-Za-z0-9+/]{2,80}={0,2}")
 BASE32 = re.compile(r"(?<![A-Za-z0-9])[A-Z2-7]{16,}={0,6}(?![A-Za-z0-9])")
@@ -69,7 +79,7 @@ def unpacked(text: str):
     "(layer, bytes, characters it took) for every run of the text that can be an encoding of bytes."
     for m in WRAPPED.finditer(text): yield "base64", _b64(m[0]), len(m[0])
     for m in BASE64.finditer(text):
-        if not re.fullmatch(r"[A-Za-z][a-z]*|[a-z_]+|-+|_+|\d+", m[0]): yield "base64", _b64(m[0]), len(m[0])
+        if not re.fullmatch(r"[A-Za-z][a-z]*|[a-z_]+|-+|_+|\d+", m[0]) and (not re.fullmatch(r"(?:[0-9a-f]{2})+|(?:[0-9A-F]{2})+", m[0]) or readable(_b64(m[0]))): yield "base64", _b64(m[0]), len(m[0])
     for m in HEX_PAIRS.finditer(text): yield "hex", bytes.fromhex(re.sub(r"0x|\\x|[^0-9A-Fa-f]", "", m[0])[:2 * (len(re.sub(r"0x|\\x|[^0-9A-Fa-f]", "", m[0])) // 2)]), len(m[0])
     for m in re.finditer(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{10,}(?![0-9A-Za-z])", text): yield "hex", bytes.fromhex(m[0][:len(m[0]) // 2 * 2]), len(m[0])
     for m in BASE32.finditer(text):
@@ -81,7 +91,7 @@ def unpacked(text: str):
     for raw in _numbers(text, CODES, 10): yield "character codes", raw, 0
     for raw in _numbers(text, BITS, 2): yield "bits", raw, 0
 
-# %% ../../nbs/library/78_release/78c_disguise.ipynb #72da9575
+# %% ../../nbs/library/78_release/78c_disguise.ipynb #8959304a
 @dataclass
 class Check:
     "One scan under way."
@@ -93,32 +103,40 @@ class Check:
     declared: frozenset = frozenset() # names of files that are declared to be models
     left: int = 0          # bytes that may still be unpacked
     members: int = 0       # members that may still be opened
+    days: set = field(default_factory=set) # the days of the runs whose report this is
     cache: dict = field(default_factory=dict) # texts already read → kinds found in them
 
     def __post_init__(self):
         s = settings()
+        self.deepest = s.int("release", "max_depth")
         self.left, self.members = self.left or s.int("release", "max_mb") << 20, self.members or s.int("release", "max_members")
 
     def found(self, where, kind, code, layer=""): self.scan.add(Finding(where, kind, code, layer))
     def document(self, text, where, layer="", depth=0): (self.reader or words)(self, text, where, layer, depth)
 
-JOINED = re.compile(r"[^\W_]+(?:[_.-][^\W_]+)+|[A-Z]?[a-z]+(?:[A-Z][a-z]+)+")
+JOINED = re.compile(r"[^\W_]+(?:[_.,-][^\W_]+)+|[A-Z]?[a-z]+(?:[A-Z][a-z]+)+")
 
 def _parts(m): return " ".join(w.capitalize() for w in re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+", m[0]))
+
+def uncapitalised(text: str) -> bool:
+    "Whether two names follow each other in small letters, at least one of them no word besides."
+    pairs = ((m[1], m[2]) for m in re.finditer(r"(?<![\w'-])(?=([a-z]{3,20}),? ([a-z]{3,20})(?![\w'-]))", text))
+    return any(a in names() and b in names() and not (a in vocabulary() and b in vocabulary()) for a, b in pairs)
 
 def turned(text: str, known) -> list[tuple[str, str, str]]:
     "(kind, code, layer) of names that stand in the text backwards, rotated by 13, with digits for letters, or joined as in file and variable names."
     out, cased = [], lambda t: re.sub(r"\b([A-Z]?)([a-z]+)([A-Z]?)\b", lambda m: m[0].capitalize() if m[1] or m[3] else m[0], t)
     forms = [("reversed", cased(text[::-1])), ("rot13", codecs.encode(text, "rot13"))]
     if re.search(r"[A-Za-z][013457@$]+[A-Za-z]", text): forms.append(("leet", re.sub(r"\b(?=\w*[a-zA-Z])(?=\w*[013457@$])[\w@$]{3,20}", lambda m: cased(m[0].translate(LEET)), text)))
-    if joined := JOINED.findall(text): forms.append(("joined", " ; ".join(_parts([w]) for w in dict.fromkeys(joined))))
+    if joined := [w for w in JOINED.findall(text) if w.lower() not in public()]: forms.append(("joined", " ; ".join(_parts([w]) for w in dict.fromkeys(joined))))
+    if uncapitalised(text): out.append(("NAME", "pattern", "small letters"))
     for layer, t in forms:
         if t == text: continue
         if any(sum(w in names() for w in re.findall(r"[a-z]+", t[s.start:s.end].lower())) > 1 for s in by_list(t)): out.append(("NAME", "pattern", layer))
         if known: out += [(kind, "known", layer) for _, _, kind, strong in known_in(t, known) if strong]
     return out
 
-# %% ../../nbs/library/78_release/78c_disguise.ipynb #42bbc765
+# %% ../../nbs/library/78_release/78c_disguise.ipynb #e1375ee4
 OPAQUE = 96 # bytes: what is shorter is a digest or a key of this report, what is longer can carry a record
 
 def words(
@@ -135,9 +153,9 @@ def read(check: Check, text: str, where: str, layer: str, depth: int) -> set[tup
     "(kind, code, layer) of what one text holds; a text read before is not read again."
     if (text, layer) in check.cache: return check.cache[text, layer]
     plain = seen(text)
-    out = {(x[2], x[3], layer) for x in identifiers(plain, check.known, check.quick)}
+    out = {(x[2], x[3], layer) for x in identifiers(plain, check.known, check.quick, check.days)}
     if len(text) > 5: out.update(turned(plain, check.known))
-    if depth >= settings().int("release", "max_depth"): return out | {("TEXT", "limit", layer)}
+    if depth >= check.deepest: return out | {("TEXT", "limit", layer)}
     for how, t in rewritten(text):
         if t != text: out |= read(check, t, where, how, depth + 1)
     opened = False
