@@ -1,0 +1,141 @@
+"""Synthetic tables: what comes back looks like what went in, holds to what was asked, and bad input is named."""
+import numpy as np
+import pandas as pd
+import pytest
+
+from healthlab.core.errors import InputError
+from healthlab.synth import Allowed, Order, Range, Sum, fit, load, save
+
+QUICK = {"epochs": 6, "hidden": 24}
+
+
+def table(n=800, seed=0):
+    r = np.random.default_rng(seed)
+    sex = r.choice(["F", "M"], n)
+    age = r.integers(18, 95, n)
+    admitted = pd.Timestamp("2024-01-01") + pd.to_timedelta(r.integers(0, 300, n), unit="D")
+    stay = r.poisson(3 + (age > 70) * 4)
+    hb = np.where(r.random(n) < np.where(age > 60, .4, .1), np.nan, np.round(r.normal(13, 1.5, n), 1))
+    ward = np.where((sex == "F") & (r.random(n) < .3), "maternity", r.choice(["medical", "surgical"], n))
+    a, b = r.integers(0, 20, n), r.integers(0, 9, n)
+    return pd.DataFrame({"sex": sex, "age": age, "admitted": admitted, "discharged": (admitted + pd.to_timedelta(stay, unit="D")).strftime("%Y-%m-%d"),
+                         "hb": hb, "ward": ward, "drugs": a, "tests": b, "items": a + b, "icd": r.choice([f"I{i:02d}.{j}" for i in range(60) for j in range(9)], n), "died": r.random(n) < .1})
+
+
+@pytest.fixture(scope="module")
+def made():
+    t = table()
+    constraints = [Order("admitted", "discharged"), Sum("items", ("drugs", "tests")), Allowed(("sex", "ward")), Range("age", 18, 94)]
+    t["admitted"] = t.admitted.dt.strftime("%Y-%m-%d")
+    return t, fit(t, constraints=constraints, settings=QUICK, seed=3)
+
+
+def test_columns_come_back_in_order_and_type(made):
+    t, g = made
+    s = g.sample(700)
+    assert list(s.columns) == list(t.columns) and len(s) == 700
+    assert s.age.dtype == t.age.dtype and s.died.dtype == bool and s.hb.dtype == float
+    assert set(s.ward) <= set(t.ward) and s.hb.dropna().map(lambda x: round(x, 1) == x).all()
+    assert s.discharged.str.fullmatch(r"\d{4}-\d\d-\d\d").all()
+
+
+def test_constraints_hold_in_every_row(made):
+    _, g = made
+    s = g.sample(3000, seed=1)
+    assert (s.discharged >= s.admitted).all() and (s.drugs + s.tests == s["items"]).all()
+    assert not ((s.sex == "M") & (s.ward == "maternity")).any() and s.age.between(18, 94).all()
+    assert (s.discharged > s.admitted).mean() > .8
+
+
+def test_missingness_is_a_signal(made):
+    t, g = made
+    s = g.sample(4000, seed=2)
+    old, young = s.hb.isna()[s.age > 60].mean(), s.hb.isna()[s.age <= 60].mean()
+    assert abs(s.hb.isna().mean() - t.hb.isna().mean()) < .05 and old > young + .08
+
+
+def test_same_seed_same_rows_and_other_seed_other_rows(made):
+    _, g = made
+    assert g.sample(50, seed=7).equals(g.sample(50, seed=7))
+    assert not g.sample(50, seed=7).equals(g.sample(50, seed=8))
+
+
+def test_conditions(made):
+    _, g = made
+    s = g.sample(300, conditions={"sex": "F", "age": (70, 80), "ward": ["medical", "surgical"]})
+    assert len(s) == 300 and (s.sex == "F").all() and s.age.between(70, 80).all() and not (s.ward == "maternity").any()
+    assert g.sample(40, conditions={"hb": None}).hb.isna().all()
+    assert (g.sample(60, conditions={"items": (20, 30)})["items"] >= 20).all()
+
+
+@pytest.mark.parametrize("conditions, named", [({"nothing": 1}, "nothing"), ({"age": (200, 300)}, "age"), ({"sex": "X"}, "sex"), ({"age": ("a", "b")}, "age")])
+def test_conditions_that_cannot_be_met_are_named(made, conditions, named):
+    with pytest.raises(InputError, match=named): made[1].sample(10, conditions=conditions)
+
+
+def test_saved_and_opened_and_foreign_models_refused(made, tmp_path):
+    _, g = made
+    folder = save(g, tmp_path / "model")
+    assert load(folder).sample(60, seed=4).equals(g.sample(60, seed=4))
+    (folder / "model.bin").write_bytes((folder / "model.bin").read_bytes() + b"x")
+    with pytest.raises(InputError, match="another workbench"): load(folder)
+    with pytest.raises(InputError, match="no generator"): load(tmp_path)
+
+
+def test_rare_values_are_never_shown():
+    t = table(600)
+    t.loc[0, "ward"] = "unit-of-one"
+    t.loc[1, "hb"] = 99.9
+    s = fit(t, settings=QUICK).sample(5000)
+    assert "unit-of-one" not in set(s.ward) and s.hb.max() < 60
+
+
+def test_training_goes_on_where_it_was_interrupted(tmp_path):
+    t, file = table(400)[["sex", "age", "ward"]], tmp_path / "checkpoint"
+    from healthlab.synth import network
+    whole = fit(t, settings=QUICK)
+    calls = []
+
+    def stop(epoch, loss):
+        calls.append(epoch)
+        if epoch == 3: raise KeyboardInterrupt
+
+    codes = whole.alphabet.encode(t)
+    with pytest.raises(KeyboardInterrupt): network.train(codes, whole.alphabet.sizes, settings=QUICK, checkpoint=file, progress=stop)
+    net, losses = network.train(codes, whole.alphabet.sizes, settings=QUICK, checkpoint=file)
+    assert losses == whole.model.losses and len(calls) == 3
+    with pytest.raises(InputError, match="does not belong"): network.train(codes, whole.alphabet.sizes, settings=QUICK | {"hidden": 8}, checkpoint=file)
+
+
+def bad(**columns): return pd.DataFrame({"x": np.arange(60) % 7, **columns})
+
+
+@pytest.mark.parametrize("make, named", [
+    (lambda: fit(bad().head(1)), "1 rows"),
+    (lambda: fit(bad(mrn=[f"MRN{i}" for i in range(60)])), "mrn"),
+    (lambda: fit(bad(patient_id=np.arange(60) * 7 + 100)), "patient_id"),
+    (lambda: fit(bad(note=[f"patient {i} was seen in the clinic today" for i in range(60)])), "note"),
+    (lambda: fit(bad(empty=[None] * 60)), "empty"),
+    (lambda: fit(bad(inf=[float("inf")] * 60)), "inf"),
+    (lambda: fit(bad(), target="y"), "y"),
+    (lambda: fit(bad(c=1), target="c"), "single value"),
+    (lambda: fit(bad(), epsilon=0), "epsilon"),
+    (lambda: fit(bad(), epsilon=-1), "epsilon"),
+    (lambda: fit(bad(), method="nothing"), "method=nothing"),
+    (lambda: fit(bad(), kinds={"z": "numeric"}), "z"),
+    (lambda: fit(bad(), constraints=[Range("x", 5, 2)]), "x"),
+    (lambda: fit(bad(), constraints=[Range("x", 100, 200)]), "x"),
+    (lambda: fit(bad(), constraints=[Order("x", "q")]), "q"),
+    (lambda: fit(bad(c="a"), constraints=[Order("x", "c")]), "c"),
+    (lambda: fit(bad(), settings={"depth": 3}), "depth"),
+    (lambda: fit([1, 2, 3]), "list"),
+])
+def test_bad_input_is_named(make, named):
+    with pytest.raises(InputError) as e: make()
+    assert named in str(e.value) and e.value.remedy is not None
+
+
+def test_constant_columns_more_columns_than_rows_and_declared_identifiers():
+    t = pd.DataFrame(np.random.default_rng(0).integers(0, 3, (20, 30)), columns=[f"c{i}" for i in range(30)]).assign(same="x", key=[f"k{i}" for i in range(20)])
+    s = fit(t, kinds={"key": "identifier"}, settings={"epochs": 2, "hidden": 8}).sample(40)
+    assert (s.same == "x").all() and s.key.is_unique and not set(s.key) & set(t.key) and s.shape == (40, 32)
