@@ -16,7 +16,7 @@ def scratch(folder):
     "The environment of a workbench under `folder`, so that no notebook touches the real lake, keys or reports."
     return {"HEALTHLAB_LAKE_URL": f"{folder}/lake", "HEALTHLAB_LANDING_URL": f"{folder}/landing", "HEALTHLAB_REPORTS_URL": f"{folder}/reports",
             "HEALTHLAB_KEYS_FILE": f"{folder}/keys/healthlab.key", "HEALTHLAB_AUDIT_PATH": f"{folder}/audit",
-            "HEALTHLAB_OAUTH_PATH": f"{folder}/service/oauth", "HEALTHLAB_LIMITS_PATH": f"{folder}/service/limits", "HEALTHLAB_JOBS_PATH": f"{folder}/service/jobs",
+            "HEALTHLAB_SERVICE_STORE": f"{folder}/service/store.db", "HEALTHLAB_OAUTH_PATH": f"{folder}/service/oauth", "HEALTHLAB_LIMITS_PATH": f"{folder}/service/limits", "HEALTHLAB_JOBS_PATH": f"{folder}/service/jobs",
             "HEALTHLAB_SETTINGS": str(ROOT / "settings.ini")}
 
 
