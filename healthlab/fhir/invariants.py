@@ -2,13 +2,13 @@
 
 # %% auto #0
 __all__ = ['XHTML', 'TAGS', 'NAMED', 'XML_NAMED', 'UCUM', 'DATA_TYPES', 'RESOURCES', 'SKIPPED', 'VER', 'CLIN', 'AVER', 'CLINICAL',
-           'BUNDLES', 'WRITTEN', 'ABSOLUTE', 'PROSE', 'GUARDS', 'ODD', 'Scope', 'has', 'chosen', 'listed', 'coded_as',
-           'utc', 'not_after', 'numbered', 'narrative_problem', 'amount', 'ordered', 'local_reference', 'period',
-           'fragments', 'all_contained_used', 'no_component_repeats', 'entries_with', 'full_urls_distinct', 'first_is',
-           'code_system', 'derived', 'declared', 'guard', 'through_engine', 'Rule', 'rules', 'noisy', 'plan', 'plain',
-           'broken', 'examine', 'invariants']
+           'BUNDLES', 'WRITTEN', 'ABSOLUTE', 'TEXTUAL', 'PROSE', 'GUARDS', 'ODD', 'Scope', 'has', 'chosen', 'listed',
+           'coded_as', 'utc', 'not_after', 'numbered', 'narrative_problem', 'amount', 'ordered', 'local_reference',
+           'period', 'fragments', 'all_contained_used', 'no_component_repeats', 'entries_with', 'full_urls_distinct',
+           'first_is', 'code_system', 'derived', 'declared', 'comparable', 'guard', 'through_engine', 'Rule', 'rules',
+           'noisy', 'plan', 'plain', 'broken', 'examine', 'invariants']
 
-# %% ../../nbs/library/10_fhir/11v_invariants.ipynb #88c8c586
+# %% ../../nbs/library/10_fhir/11v_invariants.ipynb #ca8e3209
 import re
 from datetime import date, datetime, timezone
 from decimal import Decimal
@@ -17,6 +17,7 @@ from html.entities import name2codepoint
 from typing import Callable, NamedTuple
 from xml.parsers import expat
 
+from .artefacts import constraint_readable, filter_fits, paths_exist, readable, snomed_codes, snomed_constraint
 from .issues import Issue
 from .grammar import FHIRPathError
 from .path import compile
@@ -242,7 +243,7 @@ BUNDLES = {
 }
 WRITTEN = DATA_TYPES | RESOURCES | CLINICAL | BUNDLES
 
-# %% ../../nbs/library/10_fhir/11v_invariants.ipynb #40a8c99f
+# %% ../../nbs/library/10_fhir/11v_invariants.ipynb #b8d94473
 ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 
 def code_system(o: dict, s: Scope) -> bool:
@@ -255,19 +256,34 @@ def derived(o: dict, s: Scope) -> bool:
     known = release()["searchparameters"].get((o.get("derivedFrom") or "").split("|")[0])
     return known is None or (o.get("type") == known[0] and (set(o.get("base", ())) <= set(known[1]) or "Resource" in known[1] or "DomainResource" in known[1]))
 
+TEXTUAL = frozenset({"string", "token", "uri", "reference"})   # search types whose values are texts
+
 def declared(o: dict, s: Scope) -> bool:
     "Whether a server's search parameter has the type of the standard one it names."
     url = (o.get("definition") or "").split("|")[0]
     known = release()["searchparameters"].get(url)
     return known is None or "Resource-" in url or o.get("type") == known[0]   # parameters of all resources (_content, _text) are declared either way
 
+def comparable(o: dict, s: Scope) -> bool:
+    "Whether its values can at least be written as the standard one's: a date is not, where a token is wanted."
+    known = release()["searchparameters"].get((o.get("definition") or "").split("|")[0])
+    return declared(o, s) or {o.get("type"), known[0]} <= TEXTUAL or known[0] == "special"
+
 PROSE = {  # type → [(severity, what is expected, rule)]
     "Coding": [("error", "Coding.system is the absolute URI of a code system, not a local name or a value set", code_system)],
-    "ValueSet.compose.include": [("error", "A value set names its code systems by absolute URI; a contained one by its own url", code_system)],
+    "StructureDefinition": [("error", "A profile constrains elements that exist in the type it is of", paths_exist)],
+    "Expression": [("error", "An expression in text/fhirpath is FHIRPath", readable)],
+    "ElementDefinition.constraint": [("error", "The expression of an invariant is FHIRPath", constraint_readable)],
+    "ValueSet.compose.include.filter": [("error", "A filter on notSelectable or inactive has the value true or false", filter_fits)],
+    "ValueSet.compose.include": [("error", "The codes of SNOMED CT are concept identifiers or expressions", snomed_codes),
+                                 ("error", "The filter constraint of SNOMED CT holds an expression of the Expression Constraint Language", snomed_constraint),
+                                 ("error", "A value set names its code systems by absolute URI; a contained one by its own url", code_system)],
     "CodeSystem": [("error", "A code system that supplements another has the content 'supplement'", lambda o, s: ("supplements" in o) == (o.get("content") == "supplement"))],
-    "SearchParameter": [("error", "A composite search parameter has two components or more", lambda o, s: o.get("type") != "composite" or len(listed(o, "component")) > 1),
+    "SearchParameter": [("error", "The expression of a search parameter is FHIRPath", constraint_readable),
+                        ("error", "A composite search parameter has two components or more", lambda o, s: o.get("type") != "composite" or len(listed(o, "component")) > 1),
                         ("error", "A derived search parameter has the type of the one it is derived from, and no other resource types", derived)],
-    "CapabilityStatement.rest.resource.searchParam": [("warning", "The type differs from the type of the search parameter named in definition", declared)],
+    "CapabilityStatement.rest.resource.searchParam": [("warning", "The type differs from the type of the search parameter named in definition", declared),
+                                                ("error", "Values of this type cannot be values of the search parameter named in definition", comparable)],
 }
 
 # %% ../../nbs/library/10_fhir/11v_invariants.ipynb #0254f6b8

@@ -153,12 +153,35 @@ def test_best_practice_only_when_asked():
 PROSE = [({"resourceType": "SearchParameter", "type": "composite"}, "two components"), ({"resourceType": "CodeSystem", "content": "complete", "supplements": "http://loinc.org"}, "supplement"),
          ({"resourceType": "ValueSet", "compose": {"include": [{"system": "#c1"}]}}, "absolute URI"), (OBSERVATION | {"code": {"coding": [{"system": "local", "code": "a"}]}}, "absolute URI"),
          ({"resourceType": "SearchParameter", "type": "token", "derivedFrom": "http://hl7.org/fhir/SearchParameter/Organization-name"}, "derived"),
-         (OBSERVATION | {"subject": {"reference": "urn:uuid:123"}}, "36 characters")]
+         (OBSERVATION | {"subject": {"reference": "urn:uuid:123"}}, "36 characters"),
+         ({"resourceType": "StructureDefinition", "kind": "resource", "derivation": "constraint", "type": "Patient", "differential": {"element": [{"path": "Patient.nickname"}]}}, "elements that exist"),
+         ({"resourceType": "ValueSet", "compose": {"include": [{"system": "http://snomed.info/sct", "concept": [{"code": "12345"}]}]}}, "concept identifiers"),
+         ({"resourceType": "ValueSet", "compose": {"exclude": [{"system": "http://snomed.info/sct", "filter": [{"property": "constraint", "op": "=", "value": "<< (1"}]}]}}, "Expression Constraint"),
+         ({"resourceType": "ValueSet", "compose": {"include": [{"system": "http://x", "filter": [{"property": "inactive", "op": "=", "value": "no"}]}]}}, "true or false"),
+         ({"resourceType": "Library", "dataRequirement": [{"type": "Patient", "extension": [{"url": "http://x", "valueExpression": {"language": "text/fhirpath", "expression": "a.("}}]}]}, "is FHIRPath"),
+         ({"resourceType": "SearchParameter", "expression": "Patient..name"}, "search parameter is FHIRPath"),
+         ({"resourceType": "CapabilityStatement", "rest": [{"resource": [{"searchParam": [{"definition": "http://hl7.org/fhir/SearchParameter/clinical-date", "type": "token"}]}]}]}, "cannot be values"),
+         (PATIENT | {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/humanname-mothers-family", "valueString": "x"}]}, "HumanName.family"),
+         (PATIENT | {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/patient-birthPlace", "valueString": "x"}]}, "value of type Address"),
+         (PATIENT | {"contained": [{"resourceType": "Patient", "id": "c", "_birthDate": {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/patient-religion"}]}}]}, "only on Patient")]
 
 
 @pytest.mark.parametrize("resource,wanted", PROSE)
 def test_rules_of_the_prose(resource, wanted):
     assert any(wanted in i.message for i in validate(resource))
+
+
+HELD = [PATIENT | {"_birthDate": {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/patient-birthTime", "valueDateTime": "1974-12-25T14:35:45-05:00"}]}},
+        PATIENT | {"name": [{"_family": {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/humanname-own-name", "valueString": "x"}]}}]},
+        PATIENT | {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/not-known-in-r4", "valueString": "x"}]},
+        OBSERVATION | {"_status": {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}]}, "status": "final"},
+        {"resourceType": "StructureDefinition", "url": "http://x/p", "name": "P", "status": "draft", "abstract": False, "kind": "resource", "derivation": "constraint", "type": "Bundle",
+         "baseDefinition": "http://hl7.org/fhir/StructureDefinition/Bundle", "differential": {"element": [{"id": "Bundle.entry:p.resource.name", "path": "Bundle.entry.resource.name"}]}}]
+
+
+@pytest.mark.parametrize("resource", HELD)
+def test_the_prose_allows(resource):
+    assert not [i for i in validate(resource) if i.stops]
 
 
 ENTRY = {"fullUrl": "urn:uuid:0b6d4c52-1a6c-4a35-b1c5-1f7a8a2f0d11", "resource": PATIENT, "request": {"method": "POST", "url": "Patient"}}
