@@ -3,14 +3,14 @@
 # %% auto #0
 __all__ = ['WITHHELD', 'own_error', 'safe_error', 'table_versions', 'run_folder', 'RunFailed', 'run']
 
-# %% ../../nbs/library/80_pipelines/83_runner.ipynb #c09fdff3
-import json, os, re, subprocess, time
+# %% ../../nbs/library/80_pipelines/83_runner.ipynb #5508dd2c
+import fcntl, json, os, re, subprocess, time
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..core import audit, errors
 from ..core.access import role
-from ..core.errors import HealthlabError, StorageError
+from ..core.errors import Busy, HealthlabError, StorageError
 from ..core.settings import settings
 from . import contract
 from .record import RunRecord, code_version, utc_now
@@ -116,7 +116,21 @@ def _execute(notebook, folder, parameters):
         return {"type": "StorageError", "message": f"the run's files cannot be written: {e.strerror}", "cell": None}
     return None
 
-# %% ../../nbs/library/80_pipelines/83_runner.ipynb #a37f437e
+# %% ../../nbs/library/80_pipelines/83_runner.ipynb #b04aea11
+@contextmanager
+def _alone(pipeline):
+    "One run of a pipeline at a time in a workbench: two would write the same tables."
+    folder = settings().path("reports", "url") / pipeline
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        f = open(folder / ".lock", "w")
+    except OSError as e: raise StorageError(f"the run's folder cannot be made: {e.strerror}", pipeline, "Check [reports] url and the disk") from None
+    with f:
+        try: fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError: raise Busy(f"pipeline {pipeline} is running already", str(folder), "Wait for its end; see healthlab pipelines history", code="pipeline-busy") from None
+        yield
+
+# %% ../../nbs/library/80_pipelines/83_runner.ipynb #94286292
 def run(
     pipeline: str,          # its name, see `discover`
     parameters: dict = None, # by name: values, or text that is read as the declared type
@@ -127,19 +141,20 @@ def run(
     """Run a pipeline and record it; returns its record.
 
     Leaves `report.ipynb`, `report.html` and `run.json` under `reports/<pipeline>/<run id>/`. Raises `InputError` before anything
-    starts when a parameter is unknown or of the wrong type, and `RunFailed` after the record is written when the notebook fails."""
+    starts when a parameter is unknown or of the wrong type, `Busy` when the pipeline is running already, and `RunFailed` after the record is written when the notebook fails."""
     notebook = Path(notebook) if notebook else contract.find(pipeline)
     given = contract.check(notebook, parameters or {})
     record = RunRecord(pipeline, run_id or audit.new_run_id(), started=utc_now(), parameters=given, role=role(), code=code_version())
-    folder, start = run_folder(pipeline, record.run_id), time.monotonic()
-    record.tables_before = table_versions()
-    record.save(folder)
-    audit.record("run.start", run_id=record.run_id, detail={"pipeline": pipeline})
-    try:
-        with _environment(HEALTHLAB_RUN_FOLDER=folder): record.error = _execute(notebook, folder, given) or {}
-    except KeyboardInterrupt:
-        record.error = {"type": "Interrupted", "message": "stopped by its user", "cell": None}
-    _finish(record, folder, time.monotonic() - start)
+    with _alone(pipeline):
+        folder, start = run_folder(pipeline, record.run_id), time.monotonic()
+        record.tables_before = table_versions()
+        record.save(folder)
+        audit.record("run.start", run_id=record.run_id, detail={"pipeline": pipeline})
+        try:
+            with _environment(HEALTHLAB_RUN_FOLDER=folder): record.error = _execute(notebook, folder, given) or {}
+        except KeyboardInterrupt:
+            record.error = {"type": "Interrupted", "message": "stopped by its user", "cell": None}
+        _finish(record, folder, time.monotonic() - start)
     if record.error.get("type") == "Interrupted": raise KeyboardInterrupt
     if record.error:
         raise RunFailed(f"pipeline {pipeline} failed: {record.error['message']}", f"run {record.run_id}", f"Its notebook shows where: {folder}/report.html", code="run-failed")

@@ -15,7 +15,7 @@ from ..core.errors import InputError
 from ..core.settings import settings
 from . import contract
 
-# %% ../../nbs/library/80_pipelines/86_timetable.ipynb #b1938b9a
+# %% ../../nbs/library/80_pipelines/86_timetable.ipynb #e6a9b906
 MISSED = ("once", "all", "skip")
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Schedule:
     cron: str = ""               # minute hour day-of-month month day-of-week; empty: when those in `after` have run
     timezone: str = "UTC"        # IANA zone the cron line is meant in
     after: tuple = ()            # pipelines whose run of the same occasion has to end well before
+    always: bool = False         # whether it runs also when one of those has failed: a report of what happened does
     parameters: dict = field(default_factory=dict) # passed to every run
     timeout: int = 14400         # seconds after which a run is stopped
     retries: int = 2             # further attempts when a run cannot be started or its process is lost; a notebook that fails is not repeated
@@ -37,23 +38,25 @@ class Schedule:
               until: datetime, # inclusive, with a zone
              ) -> list[datetime]:
         "The occasions of the cron line between two moments, UTC; a pipeline without a cron line has none of its own."
-        out, trigger, at = [], _trigger(self.cron, self.timezone), after
-        while trigger and (at := trigger.get_next_fire_time(None, at + timedelta(microseconds=1))) and at <= until: out.append(at.astimezone(timezone.utc))
+        out = []
+        while (at := self.next(after)) and at <= until: out.append(after := at)
         return out
 
     def next(self, now: datetime) -> datetime | None:
         "The next occasion after `now`, UTC; None without a cron line."
-        found = _trigger(self.cron, self.timezone)
-        at = found and found.get_next_fire_time(None, now + timedelta(microseconds=1))
-        return at and at.astimezone(timezone.utc)
+        trigger, at = _trigger(self.cron, self.timezone), now.astimezone(timezone.utc)
+        while trigger and (found := trigger.get_next_fire_time(None, at + timedelta(microseconds=1))):
+            at = found.astimezone(timezone.utc)
+            if not found.fold or self.cron.split()[1].startswith("*"): return at # the second 02:30 of the night the clocks go back is no second occasion
+        return None
 
 @lru_cache(maxsize=512)
 def _trigger(cron: str, zone: str):
     from apscheduler.triggers.cron import CronTrigger # APScheduler knows cron lines and what a day of 23 or 25 hours does to them
     return CronTrigger.from_crontab(cron, ZoneInfo(zone)) if cron else None
 
-# %% ../../nbs/library/80_pipelines/86_timetable.ipynb #4fd65cc6
-FIELDS = {"cron": str, "timezone": str, "after": list, "parameters": dict, "timeout": int, "retries": int, "missed": str}
+# %% ../../nbs/library/80_pipelines/86_timetable.ipynb #93e185f4
+FIELDS = {"cron": str, "timezone": str, "after": list, "always": bool, "parameters": dict, "timeout": int, "retries": int, "missed": str}
 
 def read_schedule(
     notebook: Path, # a pipeline's notebook
@@ -66,7 +69,7 @@ def read_schedule(
     if not isinstance(raw, dict): raise wrong("not an object", 'Write {"cron": "30 2 * * *"}')
     for k, v in raw.items():
         if k not in FIELDS: raise wrong(f"{k} is no field", f"There are: {', '.join(FIELDS)}")
-        if not isinstance(v, FIELDS[k]) or isinstance(v, bool): raise wrong(f"{k} is not {FIELDS[k].__name__}", f"{k} is {FIELDS[k].__name__}")
+        if type(v) is not FIELDS[k]: raise wrong(f"{k} is not {FIELDS[k].__name__}", f"{k} is {FIELDS[k].__name__}")
     made = Schedule(name, **{"timezone": settings().get("schedule", "timezone"), **raw, "after": tuple(raw.get("after", ()))})
     if not made.cron and not made.after: raise wrong("neither cron nor after", "Say when it runs, or after which pipelines")
     try: _trigger(made.cron, made.timezone)
