@@ -9,7 +9,7 @@ import pytest
 
 from healthlab.core import audit
 from healthlab.core.access import allowed, require, role
-from healthlab.core.audit import entries, new_run_id, record, verify
+from healthlab.core.audit import entries, head, new_run_id, record, verify
 from healthlab.core.errors import AccessDenied, SettingsError, StorageError
 
 
@@ -229,3 +229,28 @@ def test_cutting_the_head_back_gains_nothing(trail):
 
 def test_the_newest_entries(trail):
     assert entries(limit=2)["seq"].to_pylist() == [9, 10] and entries(limit=0).num_rows == 0 and entries(event="write", limit=3).num_rows == 3
+
+
+# --- handed over to the service ----------------------------------------------------------------------------------------------------
+
+def test_without_a_key_entries_are_handed_over_and_refusals_stop_the_act(monkeypatch):
+    import http.server, json, threading
+    got = []
+    class Keeper(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            got.append((self.headers["Authorization"], json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+            self.send_response(403 if got[-1][1]["event"] == "release" else 201)
+            self.end_headers()
+            self.wfile.write(b'{"seq": 41}')
+        def log_message(self, *_): pass
+    server = http.server.HTTPServer(("127.0.0.1", 0), Keeper)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("HEALTHLAB_AUDIT_URL", f"http://127.0.0.1:{server.server_port}/v1/audit")
+    monkeypatch.setenv("HEALTHLAB_KEYS_FILE", "/nowhere/key")
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "t0ken")
+    assert record("read", zone="deidentified", table="Patient", detail={"rows": 3}) == 41 and head() == {}
+    assert got == [("Bearer t0ken", {"event": "read", "zone": "deidentified", "table": "Patient", "run_id": None, "detail": {"rows": 3}})]
+    with pytest.raises(StorageError, match="HTTP 403"): record("release")
+    with pytest.raises(ValueError): record("read", detail={"note": "x" * 300})
+    server.shutdown(); server.server_close()
+    with pytest.raises(StorageError, match="not reached"): record("read")
