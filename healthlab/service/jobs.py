@@ -275,7 +275,7 @@ class Progress:
         "A file the job wrote."
         return read_file(self.jobs, self.id, name)
 
-# %% ../../nbs/library/90_service/95a_jobs.ipynb #45cf0c8d
+# %% ../../nbs/library/90_service/95a_jobs.ipynb #71de4ce6
 def _hold(jobs, slot):
     "The lock of a slot as a file descriptor, or None when a live process has it."
     jobs.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -286,25 +286,39 @@ def _hold(jobs, slot):
         return None
     return fd
 
+def _free(jobs) -> list:
+    "The slots no live process has, those of the settings and those that jobs are marked with."
+    marked = {s for s, in jobs.db.reader().execute("select distinct slot from job where state = 'running'").fetchall()}
+    def free(slot):
+        if (fd := _hold(jobs, slot)) is not None: os.close(fd)
+        return fd is not None
+    return [s for s in sorted(marked | set(range(settings().int("jobs", "runners")))) if free(s)]
+
 def _wake(jobs) -> bool:
-    if not jobs.unfinished(): return False
-    for slot in range(settings().int("jobs", "runners")):
-        fd = _hold(jobs, slot)
-        if fd is None: continue
-        os.close(fd)
-        subprocess.Popen([sys.executable, "-m", "healthlab.service.runner", str(jobs.folder), str(slot)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
-        return True
-    return False
+    runners, free = settings().int("jobs", "runners"), _free(jobs)
+    waiting = jobs.db.reader().execute("select count(*) from job where state = 'queued'").get
+    where = [s for s, in jobs.db.reader().execute("select slot from job where state = 'running'").fetchall()]
+    lost, idle = [s for s in where if s in free], runners - len([s for s in free if s < runners]) - len([s for s in where if s not in free])
+    able = [s for s in free if s < runners]
+    if not able or not (lost or waiting > idle): return False # nothing to do, or a runner that has nothing to do takes it
+    subprocess.Popen([sys.executable, "-m", "healthlab.service.runner", str(jobs.folder), str(able[0])], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+    return True
 
 def _recover(jobs, slot):
-    "Jobs whose process died while it held this slot."
+    "Jobs whose process died: those marked with this slot, which is ours now, and with others that nobody has."
     most = settings().int("jobs", "attempts")
-    lost = jobs.db.reader().execute("select id, resume, attempts, cancel from job where state = 'running' and slot = ?", (slot,)).fetchall()
-    for id, resume, attempts, cancelled in lost:
-        if cancelled: jobs._set(id, state="cancelled", **jobs._ending())
-        elif resume and attempts < most: jobs._set(id, state="queued", slot=None)
-        else: _fail(jobs, id, Stopped() if not resume else HealthlabError(f"the job was interrupted {attempts} times", "", "Start it again with less data, or ask the service's operator", "job-interrupted"))
-        record("job.recover", detail=dict(job=id, attempts=attempts))
+    for other in [slot, *(s for s in _free(jobs) if s != slot)]:
+        fd = None if other == slot else _hold(jobs, other)
+        if other != slot and fd is None: continue
+        try:
+            lost = jobs.db.reader().execute("select id, resume, attempts, cancel from job where state = 'running' and slot = ?", (other,)).fetchall()
+            for id, resume, attempts, cancelled in lost:
+                if cancelled: jobs._set(id, state="cancelled", **jobs._ending())
+                elif resume and attempts < most: jobs._set(id, state="queued", slot=None)
+                else: _fail(jobs, id, Stopped() if not resume else HealthlabError(f"the job was interrupted {attempts} times", "", "Start it again with less data, or ask the service's operator", "job-interrupted"))
+                record("job.recover", detail=dict(job=id, attempts=attempts))
+        finally:
+            if fd is not None: os.close(fd)
 
 def _fail(jobs, id, error):
     jobs._set(id, state="failed", error=str(error)[:500], code=error.code, **jobs._ending())
@@ -320,7 +334,7 @@ def _claim(jobs, slot):
         return (*con.execute("select target, resume from job where id = ?", (id,)).fetchone(), _job(con.execute(f"select {_COLUMNS} from job where id = ?", (id,)).fetchone()))
     return jobs.db.write(unit)
 
-# %% ../../nbs/library/90_service/95a_jobs.ipynb #1efb2278
+# %% ../../nbs/library/90_service/95a_jobs.ipynb #a3e7903e
 def _run_one(jobs, target, resume, job):
     "Runs a job to one of its ends."
     import logging
@@ -351,7 +365,9 @@ def run_worker(
     "Runs queued jobs, one after the other, until none is left."
     n, current = 0, [] if current is None else current
     while True:
-        fd = _hold(jobs, slot)
+        for _ in range(10): # somebody may only be looking whether it is free
+            if (fd := _hold(jobs, slot)) is not None: break
+            time.sleep(0.05)
         if fd is None: return n or None
         try:
             _recover(jobs, slot)

@@ -122,6 +122,20 @@ def test_a_job_that_kills_its_process_is_not_tried_for_ever(jobs, tmp_path, monk
     assert (job.state, job.code, job.attempts) == ("failed", "job-interrupted", 2)
 
 
+def test_a_job_of_a_runner_that_is_no_more_is_found_by_any_other(jobs, tmp_path, monkeypatch):
+    id = quiet(jobs).submit("steps", {"n": 1, "log": str(tmp_path / "log")}, "a")
+    jobs._set(id, state="running", slot=5, attempts=1) # the settings had six runners when its process died
+    assert Jobs(jobs.folder).wake() and ended(jobs, id).state == "done"
+    until(lambda: not processes(jobs))
+    assert not Jobs(jobs.folder).wake() # nothing is left to do
+
+
+def test_an_idle_runner_is_used_before_another_is_started(jobs, tmp_path, monkeypatch):
+    monkeypatch.setenv("HEALTHLAB_JOBS_IDLE_SECONDS", "600")
+    pids = {ended(jobs, jobs.submit("steps", {"n": 1, "log": str(tmp_path / "log")}, "a")).result["pid"] for _ in range(3)}
+    assert len(pids) == 1 and len(processes(jobs)) == 1
+
+
 def test_asked_to_stop_the_runner_gives_its_job_back(jobs, tmp_path):
     log = tmp_path / "log"
     id = jobs.submit("steps", {"n": 6, "log": str(log), "pause": 0.3}, "a")
