@@ -1,5 +1,6 @@
 """C-CDA to FHIR: header, entries by template, negation, null flavors, narrative references, fragments, hardened XML."""
 import base64
+import json
 
 import pytest
 
@@ -244,3 +245,27 @@ def test_unstructured_body():
     body = "<component><nonXMLBody><text mediaType='application/pdf' representation='B64'>JVBERi0=</text></nonXMLBody></component>"
     d = made(f'<ClinicalDocument>{HEADER}{body}</ClinicalDocument>')["DocumentReference"][0]
     assert d["content"][1]["attachment"] == {"contentType": "application/pdf", "data": "JVBERi0="}
+
+
+def test_composition_keeps_the_order_and_the_narrative():
+    from healthlab.deid.policy import load_policy
+    from healthlab.deid.resource import Context, transform
+    body = """<component><structuredBody>
+      <component><section><code code="48765-2" codeSystem="2.16.840.1.113883.6.1" displayName="Allergies"/><title>Allergies</title>
+        <text><table><tr><td onclick="x()">Penicillin &amp; <content ID="a1">co</content></td></tr></table></text>
+        <entry><act classCode="ACT" moodCode="EVN"><templateId root="2.16.840.1.113883.10.20.22.4.30"/><statusCode code="active"/><entryRelationship typeCode="SUBJ"><observation classCode="OBS" moodCode="EVN">
+          <templateId root="2.16.840.1.113883.10.20.22.4.7"/><code code="ASSERTION" codeSystem="2.16.840.1.113883.5.4"/><value code="416098002" codeSystem="2.16.840.1.113883.6.96"/>
+          <participant typeCode="CSM"><participantRole><playingEntity><code code="70618" codeSystem="2.16.840.1.113883.6.88" displayName="Penicillin"/></playingEntity></participantRole></participant>
+        </observation></entryRelationship></act></entry></section></component>
+      <component><section><title>Plan</title><text><list listType="ordered"><item>walk</item></list></text><component><section><title>Diet</title><text>fish</text></section></component></section></component>
+      <component><section><title>Empty</title></section></component></structuredBody></component>"""
+    bundle = to_bundle(f"<ClinicalDocument>{HEADER}{body}</ClinicalDocument>", timezone="UTC")
+    resources = {k: [e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] == k] for k in ("Composition", "AllergyIntolerance", "DocumentReference")}
+    (c,) = resources["Composition"]
+    assert [s["title"] for s in c["section"]] == ["Allergies", "Plan"] and [s["title"] for s in c["section"][1]["section"]] == ["Diet"]
+    assert c["section"][0]["entry"] == [{"reference": f"AllergyIntolerance/{resources['AllergyIntolerance'][0]['id']}"}]
+    assert c["section"][1]["section"][0]["entry"] == [{"reference": f"DocumentReference/{resources['DocumentReference'][0]['id']}"}]
+    assert "Penicillin &amp; <span>co</span>" in c["section"][0]["text"]["div"] and "onclick" not in str(c) and "<ol><li>walk</li></ol>" in c["section"][1]["text"]["div"]
+    assert not [i for i in validate(bundle) if i.stops]
+    kept = transform(json.dumps(c).encode(), Context(load_policy("safe-harbor"), b"k" * 32, patient="p"))
+    assert b"fish" not in kept and not [i for i in validate(kept) if i.stops]
