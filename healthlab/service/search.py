@@ -84,7 +84,7 @@ def included(kind: str, name: str, text: str) -> list[tuple]:
     if not codes or any((p := parameters(bits[0]).get(c)) is None or p.kind != "reference" for c in codes): raise refused(name, "There is no such reference parameter")
     return [(reverse, name.endswith(":iterate"), bits[0], c, bits[2] if len(bits) == 3 else "") for c in codes]
 
-# %% ../../nbs/library/90_service/91c_search.ipynb #b99e6f8c
+# %% ../../nbs/library/90_service/91c_search.ipynb #d69742a0
 PROBE = 400 # rows looked at of each condition before one is chosen
 
 def leading(con, found: list[Condition]) -> int | None:
@@ -96,18 +96,16 @@ def leading(con, found: list[Condition]) -> int | None:
         return con.execute(f"select count(*) from (select 1 from {c.table} t where {c.where} limit {PROBE})", c.values).get
     return min(able, key=lambda i: (rows_of(i), not found[i].point))
 
-def walked(con, q: Query) -> tuple[str, tuple, str]:
-    "(SQL that gives the matching numbers without order, its values, the name of their column)."
+def walked(con, q: Query) -> tuple[str, tuple]:
+    "(SQL that gives the matching numbers as `m.seq`, not yet in order nor each once, and its values)."
     i = leading(con, q.conditions)
-    if i is None: text, given = "version t where t.type = ? and t.ended is null and t.body is not null", (q.kind,)
-    else:
-        first = q.conditions[i]
-        text, given = f"{first.table} t where {first.where}", first.values
+    first = Condition("version", "t.type = ? and t.ended is null and t.body is not null", (q.kind,)) if i is None else q.conditions[i]
+    text, given = f"({first.seqs()}) m where m.seq <= ?", (*first.values, q.at)
     for n, c in enumerate(q.conditions):
-        if n != i: text += f" and {c.test('t.seq')}"; given += c.values
+        if n != i: text += f" and {c.test('m.seq')}"; given += c.values
     return text, given
 
-# %% ../../nbs/library/90_service/91c_search.ipynb #aaac1e64
+# %% ../../nbs/library/90_service/91c_search.ipynb #41a814b9
 KEYS = dict(token="code", string="folded", date="low", quantity="low", number="low", reference="id", uri="value")
 
 def order(q: Query) -> tuple[str, str, tuple]:
@@ -140,14 +138,13 @@ def page(con,       # a connection within a snapshot
     at = q.at or con.execute("select ifnull(max(seq), 0) from version").get
     q = q._replace(at=at)
     text, given = walked(con, q)
-    text, given = f"{text} and t.seq <= ?", (*given, at)
     if not q.count: seqs = []
     elif q.sort:
         joins, by, more = order(q)
-        seqs = con.execute(f"select m.seq from (select distinct t.seq from {text}) m{joins} order by {by} limit ? offset ?", (*given, *more, q.count + 1, q.after)).fetchall()
+        seqs = con.execute(f"select m.seq from (select distinct m.seq from {text}) m{joins} order by {by} limit ? offset ?", (*given, *more, q.count + 1, q.after)).fetchall()
     else:
-        if q.after: text, given = f"{text} and t.seq < ?", (*given, q.after)
-        seqs = con.execute(f"select t.seq from {text} group by t.seq order by t.seq desc limit ?", (*given, q.count + 1)).fetchall()
+        if q.after: text, given = f"{text} and m.seq < ?", (*given, q.after)
+        seqs = con.execute(f"select m.seq from {text} group by m.seq order by m.seq desc limit ?", (*given, q.count + 1)).fetchall()
     found = versions(con, [s for s, in seqs[:q.count]])
     whole_page = not q.after and len(seqs) <= q.count and q.count
     total = len(found) if whole_page else counted(con, q._replace(after=0)) if q.total else None
@@ -156,7 +153,7 @@ def page(con,       # a connection within a snapshot
 def counted(con, q: Query) -> int:
     "How many there are in all."
     text, given = walked(con, q)
-    return con.execute(f"select count(*) from (select distinct t.seq from {text} and t.seq <= ?)", (*given, q.at)).get
+    return con.execute(f"select count(*) from (select distinct m.seq from {text})", given).get
 
 def versions(con, seqs: list[int]) -> list[Version]:
     "The versions of these numbers, in their order; those deleted since are left out."
