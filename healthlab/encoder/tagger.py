@@ -66,7 +66,7 @@ def spans_of(n: int, parts, labels: list[str], threshold: float) -> list[list[Ta
         if w: words[w[0][0]] += w; probability[w[0][0]].append(p)
     return [joined(w, np.concatenate(p), labels, threshold) if w else [] for w, p in zip(words, probability)]
 
-# %% ../../nbs/library/38_encoder/38e_tagger.ipynb #a488c642
+# %% ../../nbs/library/38_encoder/38e_tagger.ipynb #5ef080d9
 class Tagger:
     "Marks spans of text; made by `Tagger.train` or `Tagger.load`."
     def __init__(self, encoder: Base, card: dict, learnt: dict, channels: dict | None = None):
@@ -85,11 +85,12 @@ class Tagger:
               channels: dict[str, tuple[Callable, int]] | None = None, # name → (function of a word, number of values)
               size: int = 192, most: int = 400, # tokens of a window; characters of a piece
               threads: int = 1,
+              start: "Tagger | None" = None, # go on from this one: same labels, layers and channels
               watch: Callable | None = None, # called after each epoch with its figures and a function that gives the tagger so far; True stops
               **more,                      # passed on to `healthlab.encoder.training.fit`
              ) -> "Tagger":
         "A tagger trained on examples. `HealthlabError` for a span outside its text or of an unknown label."
-        return _train(cls, examples, labels, layers, adapter, rank, epochs, lr, seed, validation, base(checkpoint), channels or {}, size, most, threads, watch, more)
+        return _train(cls, examples, labels, layers, adapter, rank, epochs, lr, seed, validation, base(checkpoint), channels or {}, size, most, threads, watch, start, more)
 
     @classmethod
     def load(cls, name: str | Path, # a name in healthlab/encoder/weights, or a folder
@@ -123,8 +124,8 @@ class Tagger:
     def _repr_markdown_(self):
         return "\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in self.card.items() if not isinstance(v, (dict, list)) or k == "labels")])
 
-# %% ../../nbs/library/38_encoder/38e_tagger.ipynb #ceaadd44
-def _train(cls, examples, labels, layers, adapter, rank, epochs, lr, seed, validation, encoder, channels, size, most, threads, watch, more):
+# %% ../../nbs/library/38_encoder/38e_tagger.ipynb #08d94e60
+def _train(cls, examples, labels, layers, adapter, rank, epochs, lr, seed, validation, encoder, channels, size, most, threads, watch, start, more):
     if adapter not in ("lora", "full"): raise HealthlabError("an adapter is lora or full", "Tagger.train, adapter=", "Choose one of the two")
     labels, layers = list(labels), min(layers, encoder.layers)
     checked(examples, labels)
@@ -133,6 +134,9 @@ def _train(cls, examples, labels, layers, adapter, rank, epochs, lr, seed, valid
     card = {"labels": labels, "layers": layers, "adapter": adapter, "rank": rank, "encoder": encoder.name, "encoder_fingerprint": encoder.fingerprint, "channels": list(sizes), "size": size, "most": most, "examples": len(examples),
             "epochs": epochs, "lr": lr or (1e-3 if rank else 2e-4), "seed": seed}
     made, own = [], encoder.weights(layers)
+    if start is not None:
+        if [start.card[k] for k in ("labels", "layers", "channels", "encoder_fingerprint")] != [card[k] for k in ("labels", "layers", "channels", "encoder_fingerprint")]: raise HealthlabError("the tagger to go on from is another kind", "Tagger.train, start=", "Give one of the same labels, layers, channels and encoder", "tagger-start")
+        own = merged(own, start.learnt)
     def after(net, epoch, loss):
         made.append({"epoch": round(epoch, 2), "loss": round(loss, 4)})
         if validation: made[-1] |= _of(cls, encoder, card, net, functions).score(validation, threads=threads)

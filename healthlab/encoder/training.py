@@ -60,7 +60,7 @@ def _groups(data, tokens, rng):
     rng.shuffle(groups)
     return groups
 
-# %% ../../nbs/library/38_encoder/38d_training.ipynb #b1995bed
+# %% ../../nbs/library/38_encoder/38d_training.ipynb #1418dfd9
 def fit(
     data: list[tuple],       # as `labelled` gives it
     weights: dict,           # the encoder's, or a tagger's to go on from
@@ -76,7 +76,7 @@ def fit(
     seed: int = 0,
     weight: float = 1.,      # of words inside spans against those outside, in the loss
     threads: int = 1,
-    after=None,              # called with (network, epoch, loss) after each epoch; True ends the training
+    after=None,              # called with (network, epoch, loss) after each epoch and at the end; True ends the training
     seconds: float | None = None, # stop here, the decline of the rate fitted to it
 ):
     "The trained network."
@@ -97,8 +97,7 @@ def fit(
             for g, r in zip(optimiser.param_groups, rates): g["lr"] = r * min(1, (step + 1) / min(200, max(1, total // 10))) * (1 - done)
             losses.append(_step(torch, net.train(), [data[i] for i in group], list(channels), loss_of, optimiser, kind))
             step += 1
-        if not losses or done >= 1: break
-        if after and after(net.eval(), step / total * epochs, float(np.mean(losses))): break
+        if not losses or after and after(net.eval(), step / total * epochs, float(np.mean(losses))) or done >= 1: break
     return net.eval()
 
 def _step(torch, net, items, names, loss_of, optimiser, kind):

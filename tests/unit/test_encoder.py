@@ -113,6 +113,18 @@ def test_training_learns_and_the_card_says_how(tagger):
     assert scored([[(0, 1, "A")]], [[(0, 1, "A"), (2, 3, "A")]]) == {"precision": 1.0, "recall": .5, "f1": .6667}
 
 
+def test_training_goes_on_from_a_tagger(tagger):
+    more = Tagger.train(toy(24, 5), labels=["NAME"], layers=1, adapter="full", epochs=1, start=tagger, validation=toy(40, 1), tokens=512, lr=1e-5)
+    assert more.card["history"][-1]["f1"] > .85
+    with pytest.raises(HealthlabError) as e: Tagger.train(toy(4, 5), labels=["OTHER"] + ["NAME"], layers=1, start=tagger)
+    assert e.value.code == "tagger-start"
+
+
+def test_time_that_is_up_still_gives_a_tagger_and_its_figures():
+    t = Tagger.train(toy(400, 2), labels=["NAME"], layers=1, adapter="full", epochs=50, seconds=1, validation=toy(10, 1), tokens=256)
+    assert t.card["history"] and t.card["history"][-1]["epoch"] < 50 and "f1" in t.card["history"][-1]
+
+
 def test_a_saved_tagger_tags_the_same(tagger, tmp_path):
     texts = [e.text for e in toy(20, 4)]
     again = Tagger.load(tagger.save(tmp_path / "t"))
