@@ -91,7 +91,7 @@ def unpacked(text: str):
     for raw in _numbers(text, CODES, 10): yield "character codes", raw, 0
     for raw in _numbers(text, BITS, 2): yield "bits", raw, 0
 
-# %% ../../nbs/library/78_release/78c_disguise.ipynb #8959304a
+# %% ../../nbs/library/78_release/78c_disguise.ipynb #63acc93b
 @dataclass
 class Check:
     "One scan under way."
@@ -132,7 +132,7 @@ def turned(text: str, known) -> list[tuple[str, str, str]]:
     if uncapitalised(text): out.append(("NAME", "pattern", "small letters"))
     for layer, t in forms:
         if t == text: continue
-        if any(sum(w in names() for w in re.findall(r"[a-z]+", t[s.start:s.end].lower())) > 1 for s in by_list(t)): out.append(("NAME", "pattern", layer))
+        if any(not (known and known.stands_in("NAME", t[s.start:s.end])) and sum(w in names() for w in re.findall(r"[a-z]{4,}" if layer in ("reversed", "rot13") else r"[a-z]+", t[s.start:s.end].lower())) > 1 for s in by_list(t)): out.append(("NAME", "pattern", layer))
         if known: out += [(kind, "known", layer) for _, _, kind, strong in known_in(t, known) if strong]
     return out
 

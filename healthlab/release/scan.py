@@ -54,7 +54,7 @@ def _ndjson(check, lines, where, layer, depth):
     for s in range(0, len(values), 200): flat(check, [v for v in values[s:s + 200] if v is not None], where, layer, depth)
     if rest := [x for x, v in zip(lines, values) if v is None and x.strip()]: words(check, "\n".join(rest), where, layer, depth)
 
-# %% ../../nbs/library/78_release/78j_scan.ipynb #5d6ac260
+# %% ../../nbs/library/78_release/78j_scan.ipynb #67ebf7bf
 MODELS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"\x89HDF\r\n\x1a\n", b"\x93NUMPY", b"\x08\x07\x12", b"\x08\x08\x12", b"\x08\x09\x12", b"\x08\x0a\x12", b"GGUF")
 MODEL_NAMES = re.compile(r"\.(?:pkl|pickle|joblib|pt|pth|ckpt|h5|hdf5|keras|npy|npz|onnx|safetensors|bin|model|bst|ubj|rds|rda|rdata|sav|dill|cloudpickle|gguf)\Z", re.IGNORECASE)
 
@@ -71,7 +71,7 @@ def opened(
     if not raw: return True
     try:
         if any(read(check, raw, where, layer, depth) for read in (picture, pdf, columnar, _office, unzip, unpack, untar)): return True
-        if raw.startswith(MODELS): return _model(check, where, layer)
+        if raw.startswith(MODELS) and (len(raw) > 96 or not depth): return _model(check, where, layer)
         if (text := readable(raw)) is None: text = _western(raw)
         if text is None: return False
         check.days |= run_days(text)
