@@ -4,18 +4,14 @@
 __all__ = ['CDA_ROOTS', 'patient', 'header', 'supporter', 'sections', 'read_section', 'document_reference', 'to_bundle',
            'fragment']
 
-# %% ../../nbs/library/10_fhir/16c_ccda.ipynb #333be1cd
+# %% ../../nbs/library/10_fhir/16c_ccda.ipynb #261b0d2c
 import base64
-from functools import lru_cache
-from uuid import UUID, uuid5
-from zoneinfo import ZoneInfo
+from uuid import UUID
 
-from ..core.errors import SettingsError
-from ..core.settings import settings
 from .cda import (CcdaError, Node, Reading, address, clean, concept, contacts, human_name, identifier, identifiers, interval, key_of, narrative, read_xml, spoken, stamp, telecom)
 from .cdaentries import ABSENT, SECTIONS, THO, coded, encounter, entry, location, organization, practitioner, related, templates
 from .composition import composition
-from .v2datatypes import EXT, NAMESPACE, derived_id, text_attachment
+from .v2datatypes import EXT, derived_id, surroundings, text_attachment
 
 __all__ = ["to_bundle", "sections", "CcdaError"]
 
@@ -160,13 +156,7 @@ def document_reference(doc: Node, data: bytes, parts: list[tuple], x: Reading, h
         if parent and (code := {"RPLC": "replaces", "APND": "appends", "XFRM": "transforms"}.get(r.get("typeCode"))): d.setdefault("relatesTo", []).append({"code": code, "target": {"identifier": parent}})
     return x.add("DocumentReference", ("document", x.scope), d)
 
-# %% ../../nbs/library/10_fhir/16c_ccda.ipynb #ebf3bf69
-@lru_cache(8)
-def _zone(name: str) -> ZoneInfo | None:
-    if not name: return None
-    try: return ZoneInfo(name)
-    except (KeyError, ValueError, OSError): raise SettingsError("unknown time zone", "[ingest] timezone", "Name one of the IANA zones, e.g. Europe/Berlin, or leave it empty") from None
-
+# %% ../../nbs/library/10_fhir/16c_ccda.ipynb #0601b9b0
 def to_bundle(
     xml: bytes | str,                    # a C-CDA document, or a section or entry of one
     namespace: UUID | str | None = None, # namespace of the derived ids; None for healthlab's own
@@ -174,9 +164,9 @@ def to_bundle(
 ) -> dict:                               # a FHIR R4 transaction Bundle
     "Converts a C-CDA document to FHIR. Raises `CcdaError` when the XML is unsafe, not well-formed, or no CDA."
     data = xml.encode("utf-8", "replace") if isinstance(xml, str) else bytes(xml)
-    ns = NAMESPACE if namespace is None else namespace if isinstance(namespace, UUID) else uuid5(NAMESPACE, namespace)
+    zone, ns = surroundings(timezone, namespace)
     root = read_xml(data)
-    x = Reading(root, _zone(settings().get("ingest", "timezone") if timezone is None else timezone), ns)
+    x = Reading(root, zone, ns)
     if not x.scope: x.scope = derived_id(ns, data.decode("utf-8", "replace"))
     whole = root.tag == "ClinicalDocument"
     for target in [root] if root.tag == "recordTarget" else root.all("recordTarget"):

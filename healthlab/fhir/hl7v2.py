@@ -3,18 +3,14 @@
 # %% auto #0
 __all__ = ['message_header', 'provenance', 'to_bundle', 'ack']
 
-# %% ../../nbs/library/10_fhir/15g_hl7v2.ipynb #36076491
+# %% ../../nbs/library/10_fhir/15g_hl7v2.ipynb #34eb6166
 import datetime, re
-from functools import lru_cache
-from uuid import UUID, uuid5
-from zoneinfo import ZoneInfo
+from uuid import UUID
 
-from ..core.errors import SettingsError
-from ..core.settings import settings
 from .v2back import esc, from_bundle
 from .v2bundle import ABSENT, convert
 from .v2conformance import check
-from .v2datatypes import NAMESPACE, V2, Conversion, authority, codeable, date_time, instant, mapped
+from .v2datatypes import NAMESPACE, V2, Conversion, authority, codeable, date_time, instant, mapped, surroundings
 from .v2segments import agent
 from .v2message import ERROR_CODES, Hl7Error, Message, Segment, iter_messages, message_type, parse, split_batch
 
@@ -61,13 +57,7 @@ def provenance(x: Conversion, targets: list[str]) -> dict | None:
     operators = [a for r in evn.repetitions(5) if (a := agent(r.split(x.component), x, "enterer"))] if evn else []
     return {**out, "agent": [{"type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/provenance-participant-type", "code": "author"}]}, "who": {"display": x.facility}}, *operators]}
 
-# %% ../../nbs/library/10_fhir/15g_hl7v2.ipynb #01d4ccc0
-@lru_cache(8)
-def _zone(name: str) -> ZoneInfo | None:
-    if not name: return None
-    try: return ZoneInfo(name)
-    except (KeyError, ValueError, OSError): raise SettingsError("unknown time zone", "[ingest] timezone", "Name one of the IANA zones, e.g. Europe/Berlin, or leave it empty") from None
-
+# %% ../../nbs/library/10_fhir/15g_hl7v2.ipynb #afba2312
 def to_bundle(
     message: str | bytes | Message, # one HL7 v2 message
     namespace: UUID | str | None = None, # namespace of the derived ids; None for healthlab's own
@@ -75,8 +65,8 @@ def to_bundle(
 ) -> dict:                          # a FHIR R4 transaction Bundle
     "Converts an HL7 v2 message to FHIR. Raises `Hl7Error` when it is no HL7 v2 message or holds nothing that maps."
     m = message if isinstance(message, Message) else parse(message)
-    ns = NAMESPACE if namespace is None else namespace if isinstance(namespace, UUID) else uuid5(NAMESPACE, namespace)
-    x = convert(m, _zone(settings().get("ingest", "timezone") if timezone is None else timezone), ns)
+    zone, ns = surroundings(timezone, namespace)
+    x = convert(m, zone, ns)
     made = list(x.resources)
     about = provenance(x, made)
     x.add("MessageHeader", x.id("MessageHeader", x.scope), message_header(x))

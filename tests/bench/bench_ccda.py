@@ -2,24 +2,15 @@
 
     python tests/bench/bench_ccda.py
 """
-import statistics
-import time
 from pathlib import Path
+
+from cpu import each
 
 from healthlab.fhir.ccda import CcdaError, to_bundle
 from healthlab.fhir.cda import read_xml
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared/data/ccda"
 COMMAND = "python tests/bench/run.py ccda"
-
-
-def rate(work, items, rounds=3):
-    took = []
-    for _ in range(rounds):
-        start = time.process_time()
-        for i in items: work(i)
-        took.append(time.process_time() - start)
-    return statistics.median(took)
 
 
 def converted(data):
@@ -32,14 +23,14 @@ def run():
     everything = [f.read_bytes() for f in sorted(DATA.rglob("*")) if f.is_file()]
     whole = [d for d in everything if b"<ClinicalDocument" in d]
     size = sum(map(len, whole)) / 1e6
-    took = rate(converted, whole)
+    took = each(converted, whole)
     rows = [dict(name="C-CDA documents to FHIR, one core", figure=len(whole) / took, unit="documents/s", command=COMMAND), dict(name="C-CDA documents to FHIR, one core", figure=size / took, unit="MB/s", command=COMMAND),
-            dict(name="C-CDA documents and fragments to FHIR, one core", figure=len(everything) / rate(converted, everything), unit="files/s", command=COMMAND)]
+            dict(name="C-CDA documents and fragments to FHIR, one core", figure=len(everything) / each(converted, everything), unit="files/s", command=COMMAND)]
     from defusedxml.ElementTree import fromstring
     def parsed(d):
         try: fromstring(d)
         except Exception: pass
-    own, theirs = size / rate(read_xml, whole), size / rate(parsed, whole)
+    own, theirs = size / each(read_xml, whole), size / each(parsed, whole)
     return [*rows, dict(name="reading the XML safely", figure=own, unit="MB/s", peer="defusedxml.ElementTree", peer_figure=theirs, ratio=own / theirs, command=COMMAND)]
 
 

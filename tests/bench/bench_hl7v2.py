@@ -2,9 +2,9 @@
 
     python tests/bench/bench_hl7v2.py
 """
-import statistics
-import time
 from pathlib import Path
+
+from cpu import each
 
 from healthlab.fhir.hl7v2 import parse, split_batch, to_bundle
 
@@ -21,14 +21,9 @@ def samples():
     return [m for f in sorted(LANDING.rglob("*")) if f.is_file() for m in split_batch(f.read_bytes())]
 
 
-def rate(work, items, rounds=5):
-    "Items a second of CPU time, median of rounds."
-    took = []
-    for _ in range(rounds):
-        start = time.process_time()
-        for i in items: work(i)
-        took.append(time.process_time() - start)
-    return len(items) / statistics.median(took)
+def rate(work, items, repeat=5):
+    "Items a second of CPU time."
+    return len(items) / each(work, items, repeat)
 
 
 def peers():

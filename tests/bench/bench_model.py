@@ -4,9 +4,9 @@ import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from statistics import median
 
 import msgspec
+from cpu import seconds
 
 from healthlab.fhir.bundle import entries
 from healthlab.fhir.model import parse, structural, validate
@@ -23,15 +23,6 @@ def lines() -> list[bytes]:
     if found: return [msgspec.json.format(e.resource, indent=-1) for f in found for e in entries(gzip.decompress(f.read_bytes())) if e.resource]
     from healthlab.hospital import Hospital
     return [msgspec.json.encode(r) for r in Hospital(patients=60, seed=0).resources()]
-
-
-def seconds(work, repeat: int = 3) -> float:
-    """Median CPU seconds of a piece of work in this process: what else the machine does counts less."""
-    def once():
-        start = time.process_time()
-        work()
-        return time.process_time() - start
-    return median(once() for _ in range(repeat))
 
 
 def peer(found: list[bytes]) -> float:

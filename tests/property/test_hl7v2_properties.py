@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from healthlab.fhir.hl7v2 import Hl7Error, ack, check, from_bundle, iter_messages, parse, split_batch, to_bundle
-from healthlab.fhir.model import validate
+from healthlab.fhir.model import references, validate
 
 SEEDS = [
     "MSH|^~\\&|A|GH|||20260101120000+0100||ADT^A01^ADT_A01|1|P|2.5\rEVN|A01|20260101\rPID|1||77^^^GH^MR||Doe^Jane||19700102|F|||1 St^^T||1^PRN^PH\rNK1|1|Doe^J|SPO\rPV1|1|I|W^1^2||||4711^W^M||||||||||||V1|||||||||||||||||||||||||20260101080000\rDG1|1||I50^HF^I10||20260101|A\rAL1|1|DA|7^P^L|SV|H\rIN1|1|P|I|B\rPR1|1||1^x^C4||20260101\rMRG|9",
@@ -38,13 +38,7 @@ def survives(message):
     errors = [i for i in validate(json.dumps(b)) if i.severity in ("fatal", "error")]
     assert not errors, errors[:3]
     known = {e["request"]["url"] for e in b["entry"]}
-    def references(v):
-        if isinstance(v, dict):
-            if isinstance(v.get("reference"), str): yield v["reference"]
-            for w in v.values(): yield from references(w)
-        elif isinstance(v, list):
-            for w in v: yield from references(w)
-    assert set(references(b["entry"])) <= known
+    assert {text for e in b["entry"] for _, text in references(e["resource"])} <= known
     return b
 
 

@@ -6,8 +6,9 @@ import csv
 import re
 from pathlib import Path
 
+from transactions import problem, suite
+
 from healthlab.fhir.hl7v2 import Hl7Error, from_bundle, parse, split_batch, to_bundle
-from healthlab.fhir.model import validate
 from healthlab.fhir.v2segments import TABLES
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared/data"
@@ -26,26 +27,8 @@ def messages():
 
 
 def verdict(message):
-    try: bundle = to_bundle(message, timezone="UTC")
+    try: return problem(to_bundle(message, timezone="UTC"))
     except Hl7Error as e: return f"not converted: {e}"
-    errors = [i for i in validate(bundle) if i.severity in ("fatal", "error")]
-    if errors: return f"{len(errors)} errors, first at {errors[0].path}: {errors[0].message}"
-    known = {e["request"]["url"] for e in bundle["entry"]}
-    dangling = [r for e in bundle["entry"] for r in references(e["resource"]) if r not in known]
-    return f"{len(dangling)} references lead nowhere" if dangling else ""
-
-
-def references(v):
-    if isinstance(v, dict):
-        if isinstance(v.get("reference"), str): yield v["reference"]
-        for w in v.values(): yield from references(w)
-    elif isinstance(v, list):
-        for w in v: yield from references(w)
-
-
-def suite(name, verdicts):
-    failing = [(n, why) for n, why in verdicts if why]
-    return dict(suite=name, passed=len(verdicts) - len(failing), failed=len(failing), failing=failing)
 
 
 def round_trip(message):
