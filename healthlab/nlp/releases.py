@@ -72,7 +72,7 @@ def atc_csv(path: str | Path # a table with a column for the code and one for th
         if not code or not name: raise InputError("an ATC table lacks its columns", Path(path).name, "Expected a column named code and one named name.", "terms-release")
         for r in rows: yield Name(r[code], r[name], True, "medication")
 
-# %% ../../nbs/library/50_nlp/54a_releases.ipynb #f0b0a7b9
+# %% ../../nbs/library/50_nlp/54a_releases.ipynb #3f3509a0
 RELEASES = {"snomed": (SNOMED, snomed_rf2), "rxnorm": (RXNORM, rxnorm_rrf), "umls": (UMLS, umls_rrf), "loinc": (LOINC, loinc_csv), "atc": (ATC, atc_csv)}
 
 def load_release(kind: str,              # snomed, rxnorm, umls, loinc or atc
@@ -83,6 +83,6 @@ def load_release(kind: str,              # snomed, rxnorm, umls, loinc or atc
     "Puts a release into the store in place of what was there; the hospital's own names of the system stay."
     if kind not in RELEASES: raise InputError("no such terminology", kind, f"Known are {', '.join(RELEASES)}.", "terms-kind")
     system, read = RELEASES[kind]
-    own = (Name(n.code, n.name, False, n.kind) for s, n in catalogue() if s == system)
-    try: return (store or terms()).load(system, (n for part in (read(path), own) for n in part), version or Path(path).name)
+    own = (Name(n.code, n.name, False, n.kind, True) for s, n in catalogue() if s == system and not n.preferred)
+    try: return (store or terms()).load(system, (n for part in (own, read(path)) for n in part), version or Path(path).name)
     except UnicodeDecodeError: raise InputError("a release is not UTF-8", Path(path).name, "Use the files as published.", "terms-release") from None

@@ -38,15 +38,16 @@ def plain(name: str # as it is written
     words = [_singular(w) for w in re.findall(r"[a-z0-9]+", name)]
     return " ".join(sorted(w for w in words if w not in _STOPWORDS) or words)
 
-# %% ../../nbs/library/50_nlp/54_terms.ipynb #94682161
+# %% ../../nbs/library/50_nlp/54_terms.ipynb #0a528694
 class Name(Struct, frozen=True):
-    "One name of a concept; `kind` is diagnosis, symptom, medication, examination, procedure, substance or empty; `preferred` its display."
+    "One name of a concept; `kind` is diagnosis, symptom, medication, examination, procedure, substance or empty; `preferred` its display; `house`: how the hospital itself uses the name."
     code: str
     name: str
     preferred: bool = False
     kind: str = ""
+    house: bool = False
 
-_SCHEMA = """create table if not exists name(system text not null, code text not null, name text not null, plain text not null, preferred integer not null, kind text not null, primary key(system, code, name)) without rowid;
+_SCHEMA = """create table if not exists name(system text not null, code text not null, name text not null, plain text not null, preferred integer not null, kind text not null, house integer not null, primary key(system, code, name)) without rowid;
 create index if not exists by_plain on name(plain); create table if not exists release(system text primary key, version text not null, names integer not null)"""
 
 class Terms:
@@ -65,7 +66,7 @@ class Terms:
         "Replaces a system's names; returns how many there are now."
         with self._db() as db:
             db.execute("delete from name where system = ?", (system,))
-            db.executemany("insert or ignore into name values (?, ?, ?, ?, ?, ?)", ((system, n.code, n.name, plain(n.name), n.preferred, n.kind) for n in names if plain(n.name)))
+            db.executemany("insert or ignore into name values (?, ?, ?, ?, ?, ?, ?)", ((system, n.code, n.name, plain(n.name), n.preferred, n.kind, n.house) for n in names if plain(n.name)))
             count = db.execute("select count(*) from name where system = ?", (system,)).fetchone()[0]
             if not count: raise InputError("a release holds no names", system, "Check that the folder or file is the release's own.", "terms-empty")
             db.execute("insert or replace into release values (?, ?, ?)", (system, version, count))
@@ -76,8 +77,8 @@ class Terms:
         return {s: (v, n) for s, v, n in self._db().execute("select * from release order by system")}
 
     def find(self, name: str) -> list[tuple[str, str, str]]:
-        "(system, code, kind) of every concept with this name, whatever its case, plural or order of words; preferred names first."
-        return self._db().execute("select system, code, kind from name where plain = ? order by preferred desc, length(code), code", (plain(name),)).fetchall()
+        "(system, code, kind) of every concept with this name, whatever its case, plural or order of words: the house's names first, then those written the same."
+        return self._db().execute("select system, code, kind from name where plain = ? order by house desc, lower(name) = lower(?) desc, preferred desc, length(code), code", (plain(name), name)).fetchall()
 
     def display(self, system: str, code: str) -> str | None:
         "The preferred name of a concept."
@@ -91,7 +92,7 @@ class Terms:
     def _repr_markdown_(self):
         return "\n".join(["| system | version | names |", "|---|---|---|", *(f"| {s} | {v} | {n:,} |" for s, (v, n) in self.releases().items())])
 
-# %% ../../nbs/library/50_nlp/54_terms.ipynb #d98f97b2
+# %% ../../nbs/library/50_nlp/54_terms.ipynb #644614ee
 def icd10cm() -> Iterator[Name]:
     "ICD-10-CM's categories and codes with their inclusion terms, without the encounter extensions of injuries."
     import simple_icd_10_cm as icd
@@ -111,12 +112,16 @@ def catalogue() -> Iterator[tuple[str, Name]]:
     for r in table("symptoms").values():
         yield SNOMED, Name(r["snomed"], r["display"], True, "symptom")
         yield from ((SNOMED, Name(r["snomed"], v, False, "symptom")) for v in r["variants"])
+    for code, v in (("36118008", "Pneumothorax"), ("60046008", "Pleural effusion"), ("19242006", "Pulmonary edema")):
+        yield SNOMED, Name(code, f"{v} (disorder)", True, "diagnosis")
+        yield SNOMED, Name(code, v, False, "diagnosis")
     for r in table("medications").values():
         yield RXNORM, Name(r["rxnorm"], r["display"], True, "medication")
         yield from ((RXNORM, Name(r["rxnorm"], r[k], False, "medication")) for k in ("ingredient", "brand"))
     for r in table("observations").values():
         yield LOINC, Name(r["loinc"], r["display"], True, "examination")
         yield from ((LOINC, Name(r["loinc"], v, False, "examination")) for v in r["names"])
+    for v in ("Blood pressure panel with all children optional", "blood pressure", "BP", "B/P"): yield LOINC, Name("85354-9", v, v.startswith("Blood pressure panel"), "examination")
     for key, r in table("procedures").items():
         kind = "examination" if key in _TESTS else "procedure"
         yield SNOMED, Name(r["snomed"], r["display"], True, kind)
@@ -124,13 +129,13 @@ def catalogue() -> Iterator[tuple[str, Name]]:
     for r in table("allergies").values():
         for v in (r["display"], *r["names"]): yield RXNORM if r["system"] == "rxnorm" else SNOMED, Name(r["code"], v, v == r["display"], "substance")
 
-# %% ../../nbs/library/50_nlp/54_terms.ipynb #492d10f1
+# %% ../../nbs/library/50_nlp/54_terms.ipynb #4dc05429
 def _start(store: Terms):
     "The starter set: ICD-10-CM and the catalogue; systems of the catalogue alone are marked as such."
     from importlib.metadata import version
     more: dict[str, list[Name]] = {}
-    for system, n in catalogue(): more.setdefault(system, []).append(n)
-    store.load(ICD10CM, (n for part in (icd10cm(), (Name(n.code, n.name, False, n.kind) for n in more.pop(ICD10CM))) for n in part), f"simple-icd-10-cm {version('simple-icd-10-cm')}")
+    for system, n in catalogue(): more.setdefault(system, []).append(Name(n.code, n.name, n.preferred, n.kind, True))
+    store.load(ICD10CM, (n for part in ((n for n in more.pop(ICD10CM) if not n.preferred), icd10cm()) for n in part), f"simple-icd-10-cm {version('simple-icd-10-cm')}")
     for system, names in more.items(): store.load(system, names, "catalogue of the simulated hospital")
 
 @lru_cache(maxsize=4)
