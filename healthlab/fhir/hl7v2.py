@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['message_header', 'provenance', 'to_bundle', 'ack']
 
-# %% ../../nbs/library/10_fhir/15g_hl7v2.ipynb #34eb6166
+# %% ../../nbs/library/10_fhir/15g_hl7v2.ipynb #06599fe8
 import datetime, re
 from uuid import UUID
 
@@ -11,10 +11,10 @@ from .v2back import esc, from_bundle
 from .v2bundle import ABSENT, convert
 from .v2conformance import check
 from .v2datatypes import NAMESPACE, V2, Conversion, authority, codeable, date_time, instant, mapped, surroundings
-from .v2segments import agent
+from .v2segments import agent, organization
 from .v2message import ERROR_CODES, Hl7Error, Message, Segment, iter_messages, message_type, parse, split_batch
 
-# %% ../../nbs/library/10_fhir/15g_hl7v2.ipynb #0f56b2ad
+# %% ../../nbs/library/10_fhir/15g_hl7v2.ipynb #2fc2f748
 def message_header(x: Conversion) -> dict:
     "The MessageHeader of the conversion, per the guide's MSH[MessageHeader]."
     msh, sft = x.message.segments[0], x.message.first("SFT")
@@ -29,12 +29,16 @@ def message_header(x: Conversion) -> dict:
         d = ({"name": v} if (v := x.text(msh.value(5))) else {}) | _endpoint(x, msh, 25, 5)
         if (v := x.text(msh.value(6))): d["receiver"] = {"display": v}
         header["destination"] = [d]
+        if who := _organisation(x, msh, 23): d["receiver"] = who
+    if who := _organisation(x, msh, 22): header["responsible"] = who
     if mode := mapped("ProcessingID", msh.value(11)): header["meta"] = {"tag": [{"system": mode[2], "code": mode[0], "display": mode[1]}]}
     if re.fullmatch("[a-z]{2,3}(-[A-Za-z]{2})?", msh.value(19)): header["language"] = msh.value(19)
     if v := x.text(msh.value(4)): header["sender"] = {"display": v}
     focus = [{"reference": k} for k in x.resources if k.startswith(("Patient/", "Encounter/", "DiagnosticReport/", "DocumentReference/", "Appointment/", "Immunization/"))]
     if focus: header["focus"] = focus
     return header
+
+def _organisation(x: Conversion, msh: Segment, n: int) -> dict | None: return organization(msh.raw(n).split(x.d.repetition)[0].split(x.component), x) if msh.raw(n) else None
 
 def _endpoint(x: Conversion, msh: Segment, *fields: int) -> dict:
     "The endpoint url from an HD field, or the statement that there is none."
@@ -44,7 +48,7 @@ def _endpoint(x: Conversion, msh: Segment, *fields: int) -> dict:
             if uri: return {"endpoint": uri}
     return {"_endpoint": dict(ABSENT)}
 
-# %% ../../nbs/library/10_fhir/15g_hl7v2.ipynb #1edcced3
+# %% ../../nbs/library/10_fhir/15g_hl7v2.ipynb #c43876e7
 def provenance(x: Conversion, targets: list[str]) -> dict | None:
     "A Provenance of all resources: who sent them and when; None without a time (FHIR requires one)."
     msh, evn = x.message.segments[0], x.message.first("EVN")
@@ -54,6 +58,7 @@ def provenance(x: Conversion, targets: list[str]) -> dict | None:
     out: dict = {"target": [{"reference": t} for t in targets], "recorded": recorded, "activity": {"text": f"message {kind}"}}
     if evn and (at := date_time(evn.value(6), x.zone)): out["occurredDateTime"] = at
     if evn and evn.raw(4) and (why := codeable(evn.raw(4).split(x.component), x, "EventReason")): out["reason"] = [why]
+    if evn and (where := x.text(evn.value(7))): out["location"] = x.add("Location", x.id("Location", x.facility, "HD", where.lower()), {"name": where, "mode": "instance"}) | {"display": where}
     operators = [a for r in evn.repetitions(5) if (a := agent(r.split(x.component), x, "enterer"))] if evn else []
     return {**out, "agent": [{"type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/provenance-participant-type", "code": "author"}]}, "who": {"display": x.facility}}, *operators]}
 

@@ -140,7 +140,7 @@ def time_of_day(raw: str) -> str | None:
     if not m or int(m[1]) > 23 or int(m[2] or 0) > 59 or int(m[3] or 0) > 59: return None
     return f"{m[1]}:{m[2] or '00'}:{m[3] or '00'}"
 
-# %% ../../nbs/library/10_fhir/15b_v2datatypes.ipynb #bb0f4b93
+# %% ../../nbs/library/10_fhir/15b_v2datatypes.ipynb #799f50c4
 CODE_SYSTEMS = {  # HL7 table 0396 and the spellings senders use
     "LN": "http://loinc.org", "LOINC": "http://loinc.org", "SCT": "http://snomed.info/sct", "SNM": "http://snomed.info/sct", "SNOMED": "http://snomed.info/sct",
     "SNOMEDCT": "http://snomed.info/sct", "SNOMED-CT": "http://snomed.info/sct", "SNOMED CT": "http://snomed.info/sct", "SCT2": "http://snomed.info/sct",
@@ -175,7 +175,7 @@ def _uri(name: str) -> str:
     if _OID.fullmatch(name): return f"urn:oid:{name}"
     if _UUID.fullmatch(name): return f"urn:uuid:{name.lower()}"
     if re.fullmatch(r"(https?://|urn:)[!-~\u00a1-\ud7ff]+", name): return name
-    return "urn:id:" + quote(name, safe="-._~!$()*,;=:@/")
+    return "urn:id:" + quote(name, safe="-._~!$()*,;=:@/", errors="replace")
 
 # %% ../../nbs/library/10_fhir/15b_v2datatypes.ipynb #954ef348
 @lru_cache(1 << 12)

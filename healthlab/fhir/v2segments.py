@@ -8,10 +8,12 @@ __all__ = ['PARTICIPATION', 'TYPES', 'PID', 'PD1', 'NK1_CONTACT', 'NK1_RELATED',
            'performer', 'clinician', 'telecom_at', 'text', 'whole', 'shown', 'spoken_name', 'as_date', 'as_date_time',
            'as_instant', 'as_number', 'as_count', 'yes', 'social_security', 'driving_licence', 'placer_group',
            'security', 'language', 'birth_time', 'place', 'destination', 'encounter_class', 'days', 'status',
-           'reference_range', 'by_identifier', 'prescription', 'charge_performer', 'Table', 'compile_table']
+           'reference_range', 'by_identifier', 'by_check_digit', 'reporter', 'narrative', 'allergy_status',
+           'prescription', 'charge_performer', 'Table', 'compile_table']
 
-# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #08dd2798
+# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #5877e25f
 import re
+from html import escape
 from typing import Callable
 
 from .v2datatypes import (EXT, V2, Conversion, address, attachment, authority, code, codeable, code_system, coding, date, date_time, entity,
@@ -152,7 +154,7 @@ def language(c, x, arg=""):
     k = codeable(c, x, arg)
     return k and {"language": k}
 
-# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #559f7ef9
+# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #d23ac45b
 def birth_time(c, x, arg=""):
     "The time of birth, where PID-7 has one."
     v = as_date_time(c, x)
@@ -187,6 +189,22 @@ def by_identifier(c, x, arg=""):
     "A reference that knows only the identifier (an EI, or either half of an EIP) of a resource of type `arg`."
     i = entity(c, x) if not any(x.subcomponent in v for v in c) else next((v for half in c if (v := entity(half.split(x.subcomponent), x))), None)
     return i and {"type": arg, "identifier": i}
+def by_check_digit(c, x, arg=""):
+    "As `by_identifier`, from a CX."
+    i = identifier(c, x)
+    return i and {"type": arg, "identifier": i}
+def reporter(c, x, arg=""):
+    "Reference to the Practitioner of whom only the name is known (an XPN)."
+    return practitioner(["", *c[:5]], x)
+def narrative(c, x, arg=""):
+    "A Narrative of words."
+    v = x.text(x.component.join(c))
+    return v and {"status": "additional", "div": f'<div xmlns="http://www.w3.org/1999/xhtml">{escape(v, quote=False)}</div>'}
+def allergy_status(c, x, arg=""):
+    "AllergyIntolerance.clinicalStatus by the words senders use."
+    hit = mapped("ProblemLifeCycle", " ".join((x.text(part(c, 1)) or "").split())) or mapped("ProblemLifeCycle", x.text(part(c, 2)) or "")
+    known = hit and hit[0] in ("active", "inactive", "resolved")
+    return {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", "code": hit[0]}]} if known else None
 def prescription(c, x, arg=""):
     v = x.text(c[0])
     return v and {"type": {"text": "prescription number"}, "value": v}
@@ -194,13 +212,13 @@ def charge_performer(c, x, arg=""):
     who = practitioner(c, x)
     return who and {"actor": who}
 
-# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #9b63285c
+# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #19a00235
 TYPES: dict[str, Callable] = {
     "CX": identifier, "EI": entity, "EIP": placer_group, "SSN": social_security, "DLN": driving_licence, "XPN": human_name, "XPN.text": spoken_name, "XAD": address, "XTN": telecom_at,
     "CWE": codeable, "Coding": coding, "code": code, "security": security, "language": language, "shown": shown, "text": text, "whole": whole, "date": as_date, "dateTime": as_date_time,
     "instant": as_instant, "number": as_number, "count": as_count, "boolean": yes, "CQ": quantity, "Practitioner": practitioner, "Organization": organization, "Organization.HD": organization_hd,
     "Organization.CWE": organization_cwe, "Location": location, "Device": device, "participant": participant, "agent": agent, "stay": stay, "birthTime": birth_time, "place": place, "destination": destination, "class": encounter_class,
-    "days": days, "status": status, "range": reference_range, "prescription": prescription, "byIdentifier": by_identifier, "charge": charge_performer, "performer": performer, "NDL": clinician}
+    "days": days, "status": status, "range": reference_range, "prescription": prescription, "byIdentifier": by_identifier, "byCX": by_check_digit, "reporter": reporter, "narrative": narrative, "allergyStatus": allergy_status, "charge": charge_performer, "performer": performer, "NDL": clinician}
 
 class Table:
     "A compiled mapping table: rows by field, each a closure; `rows` keeps the source for the comparison with the guide."
@@ -369,7 +387,7 @@ NK1-16  birthDate        date
 NK1-20  communication[]  language:PrimaryLanguage
 """)
 
-# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #9d6ed4b9
+# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #94ca8376
 PV1 = compile_table("PV1", """
 PV1-2   class         class
 PV1-3   location[]    stay:planned   if PV1-2=P
@@ -395,6 +413,7 @@ PV1-37  hospitalization.destination            destination
 PV1-38  hospitalization.dietPreference[]       CWE:DietType
 PV1-19  identifier[]   CX:VN
 PV1-50  identifier[]   CX
+PV1-54  episodeOfCare[]  byCX:EpisodeOfCare
 """)
 PV2 = compile_table("PV2", """
 PV2-1   location[]    stay:planned
@@ -402,12 +421,13 @@ PV2-3   reasonCode[]  CWE
 PV2-8   extension[http://hl7.org/fhir/5.0/StructureDefinition/extension-Encounter.plannedStartDate].valueDateTime  dateTime
 PV2-9   extension[http://hl7.org/fhir/5.0/StructureDefinition/extension-Encounter.plannedEndDate].valueDateTime    dateTime
 PV2-11  length        days
+PV2-12  text          narrative
 PV2-13  participant[]  participant:REF
 PV2-25  priority      CWE:EncounterPriority
 PV2-38  extension[encounter-modeOfArrival].valueCoding  Coding:ModeOfArrivalCode
 """)
 
-# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #939a798e
+# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #69ff565b
 DG1 = compile_table("DG1", """
 DG1-3   code            CWE
 DG1-4   code.text       text            if !DG1-3.2
@@ -457,9 +477,12 @@ IAM-7   identifier[]    EI
 IAM-11  onsetDateTime   dateTime
 IAM-12  onsetString     text            if !IAM-11
 IAM-13  recordedDate    dateTime
+IAM-14  recorder        reporter        if !IAM-15
+IAM-17  clinicalStatus  allergyStatus
+IAM-27  code            CWE             if !IAM-3
 """)
 
-# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #e01d9d7d
+# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #4fe3bed7
 ORC_REQUEST = compile_table("ORC", """
 ORC-2   identifier[]   EI:PLAC
 ORC-3   identifier[]   EI:FILL
@@ -482,6 +505,7 @@ OBR-4   code           CWE
 OBR-5   priority       code:ExtendedPriorityCodes
 OBR-6   occurrenceDateTime  dateTime
 OBR-16  requester      Practitioner   if !ORC-12
+OBR-17  extension[servicerequest-order-callback-phone-number].valueContactPoint  XTN
 OBR-29  basedOn[]      byIdentifier:ServiceRequest
 OBR-31  reasonCode[]   CWE
 OBR-46  orderDetail[]  CWE
@@ -516,6 +540,7 @@ OBX-19  extension[observation-analysis-date-time].valueDateTime  dateTime
 OBX-20  bodySite        CWE
 OBX-21  identifier[]    EI:FILL
 OBX-29  category[]      CWE:=HL70936
+OBX-33  specimen        byIdentifier:Specimen
 OBX-30  extension[observation-structure-type].valueCodeableConcept  CWE:=HL70937
 """)
 SPM = compile_table("SPM", """
@@ -609,7 +634,7 @@ ORC-12  performer[]     performer:OP@0443
 ORC-28  meta.security[]  security:ConfidentialityCode
 """)
 
-# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #b63d7a06
+# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #0ddbd072
 SCH = compile_table("SCH", """
 SCH-1   identifier[]    EI:PLAC
 SCH-2   identifier[]    EI:FILL
@@ -625,6 +650,7 @@ IN1 = compile_table("IN1", """
 IN1-2   identifier[]    CX
 IN1-36  subscriberId    text
 IN1-4   payor[]         Organization
+IN1-11  policyHolder    Organization
 IN1-15  type            CWE:PlanId
 IN1-17  relationship    CWE:Relationship
 IN1-22  order           count

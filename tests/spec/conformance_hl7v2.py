@@ -13,9 +13,9 @@ from healthlab.fhir.v2segments import TABLES
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared/data"
 # fields the walk over the message handles itself, not a table row: statuses, periods, values, the document's body, merges, links between resources
-WALKED = {"MSH": {3, 4, 5, 6, 7, 9, 10, 11, 19, 24, 25}, "SFT": {2, 3}, "EVN": {2, 4, 5, 6}, "PID": {12}, "MRG": {1, 2, 3, 4, 7}, "NK1": {8, 9}, "PV1": {44, 45}, "OBX": {2, 4, 5, 6}, "OBR": {8, 9, 10, 11, 14, 15, 27}, "ORC": {1, 5, 7}, "NTE": {3, 5, 6}, "DG1": {6, 15, 21},
-          "AL1": {4, 5}, "IAM": {4, 5, 6}, "PR1": {7}, "TXA": {13, 3}, "RXA": {6, 7, 9, 21}, "RXO": {2, 3, 4, 11, 12}, "RXE": {3, 4, 5, 10, 11}, "TQ1": {2, 3, 7, 8, 9, 10, 11, 13, 14}, "SPM": {14, 17}, "SCH": {11, 12, 16},
-          "AIS": {3, 4, 7}, "AIG": {3, 4, 8, 11}, "AIL": {3, 6, 9}, "AIP": {3, 4, 6, 9}, "IN1": {3, 8, 12, 13}, "FT1": {4, 11}, "ROL": {3, 4}, "PRT": {4, 5, 10}}
+WALKED = {"MSH": {3, 4, 5, 6, 7, 9, 10, 11, 19, 24, 25}, "MSH[MessageHeader]": {22, 23}, "SFT": {2, 3}, "EVN": {2, 4, 5, 6, 7}, "PID": {12, 21}, "MRG": {1, 2, 3, 4, 7}, "NK1": {8, 9}, "PV1": {44, 45}, "OBX": {2, 4, 5, 6}, "OBR": {8, 9, 10, 11, 14, 15, 27}, "ORC": {1, 5, 7}, "NTE": {3, 5, 6}, "DG1": {6, 15, 21},
+          "AL1": {4, 5}, "IAM": {4, 5, 6}, "PR1": {7}, "TXA": {13, 3}, "RXA": {6, 7, 9, 21}, "RXO": {2, 3, 4, 11, 12}, "RXE": {3, 4, 5, 10, 11}, "TQ1": {2, 3, 4, 6, 7, 8, 9, 10, 11, 13, 14}, "SPM": {14, 17}, "SCH": {11, 12, 16}, "SCH[Appointment]": {20},
+          "AIS": {3, 4, 7}, "AIG": {3, 4, 8, 11}, "AIL": {3, 6, 9}, "AIP": {3, 4, 6, 9}, "IN1": {3, 8, 12, 13}, "FT1": {4, 11}, "ROL": {3, 4}, "ROL[Encounter-PractitionerRole]": {5, 6}, "PRT": {4, 5, 10}}
 
 
 def messages():
@@ -58,7 +58,7 @@ def guide():
             for r in csv.reader(rows):
                 m = re.fullmatch(segment + r"-(\d+)", r[1].strip()) if len(r) > 9 else None
                 if m and r[9].strip(): fields.add(int(m[1]))
-        mapped = {int(row[0].split("-")[1]) for t in TABLES.get(segment, []) for row in t.rows if "-" in row[0]} | WALKED.get(segment, set())
+        mapped = {int(row[0].split("-")[1]) for t in TABLES.get(segment, []) for row in t.rows if "-" in row[0]} | WALKED.get(segment, set()) | WALKED.get(name, set())
         out += [(f"{name} field {n}", "" if n in mapped else "the guide maps it, healthlab does not") for n in sorted(fields)]
     return out
 

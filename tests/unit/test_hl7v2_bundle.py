@@ -205,3 +205,28 @@ def test_what_does_not_map(text):
 def test_bytes_text_and_repetition_give_the_same_bundle():
     text = HEAD.format("ADT^A01") + PID + "PV1|1|I"
     assert to_bundle(text, timezone="UTC") == to_bundle(text.encode(), timezone="UTC") == to_bundle(b"\x0b" + text.encode() + b"\x1c\r", timezone="UTC")
+
+
+def test_fields_of_the_guide_that_are_met_less_often():
+    r = made("ADT^A01", "EVN|A01|20260101120000||||20260101110000|North Wing^1.2.9^ISO", "PV1|1|I|W^1^1|||||||||||||||||||||||||||||||||||||||||||||||||||EP7^^^GH&1.2.3&ISO",
+             "PV2||||||||||||Fell < from ladder", "ROL|1|AD|CON^Consultant^HL70443|4711^Welby^Marcus|20260101|20260103", "IAM|1|DA||||||||||||Jones^Mary|||A^Active^X||||||||||70618^Penicillin^RXNORM",
+             "IN1|1|P1|C1|Insurer|||||||Big Employer Ltd", pid="PID|1||77^^^GH^MR||Doe^Jane||19700102|F|||||||||||||99^^^GH&1.2.3&ISO^MR\r")
+    e, a = r["Encounter"][0], r["AllergyIntolerance"][0]
+    assert e["episodeOfCare"][0]["identifier"]["value"] == "EP7" and "Fell &lt; from ladder" in e["text"]["div"]
+    assert {"start": "2026-01-01", "end": "2026-01-03"} in [p.get("period") for p in e["participant"]]
+    assert a["recorder"]["display"] == "Mary Jones" and a["clinicalStatus"]["coding"][0]["code"] == "active" and a["code"]["coding"][0]["code"] == "70618"
+    assert r["RelatedPerson"][0]["relationship"][0]["coding"][0]["code"] == "MTH" and r["RelatedPerson"][0]["identifier"][0]["value"] == "99"
+    assert r["Coverage"][0]["policyHolder"]["display"] == "Big Employer Ltd"
+    assert r["Provenance"][0]["location"]["display"] == "North Wing" and "North Wing" in [p["name"] for p in r["Location"]]
+
+
+def test_who_answers_for_a_message_and_when_medicine_is_taken():
+    head = "MSH|^~\\&|APP|GH|LAB|LH|20260101120000+0100||RDE^O11|1|P|2.5||||||||||Trust A^L^^^^^^^^A1|Trust B^L^^^^^^^^B1\r"
+    b = to_bundle(head + PID + "ORC|NW|P1\rTQ1|1|2^tab||0800~2000||10^d\rRXE||313782^Tylenol^RXNORM|2||tab", timezone="UTC")
+    assert [i for i in validate(b) if i.severity in ("error", "fatal")] == []
+    by = {e["resource"]["resourceType"]: e["resource"] for e in b["entry"]}
+    assert by["MessageHeader"]["responsible"]["display"] == "Trust A" and by["MessageHeader"]["destination"][0]["receiver"]["display"] == "Trust B"
+    repeat = by["MedicationRequest"]["dosageInstruction"][0]["timing"]["repeat"]
+    assert repeat["timeOfDay"] == ["08:00:00", "20:00:00"] and repeat["boundsDuration"]["value"] == 10
+    r = made("ORU^R01", "ORC|RE|P1", "OBR|1|P1|F1|2345-7^Glucose^LN|||20260101|||||||||^^^^^1^555^1234", "OBX|1|NM|2345-7^Glucose^LN||5|mmol/L^^UCUM|||||F||||||||||||||||||||||S9&LAB")
+    assert r["Observation"][0]["specimen"] == {"type": "Specimen", "identifier": r["Observation"][0]["specimen"]["identifier"]} and r["Observation"][0]["specimen"]["identifier"]["value"] == "S9"
