@@ -35,13 +35,14 @@ def folder_of_metrics() -> str:
     folder.mkdir(parents=True, mode=0o700)
     return str(folder)
 
-# %% ../../nbs/library/90_service/98d_serve.ipynb #7910b8b0
+# %% ../../nbs/library/90_service/98d_serve.ipynb #c53b091a
 def stopped(server, worker):
     "A worker ends: the newest seal of the record of accesses goes to the audit trail, connections are closed."
     from flask import Flask
     from prometheus_client import multiprocess
     app = worker.wsgi if hasattr(worker, "wsgi") else None
     multiprocess.mark_process_dead(worker.pid)
+    telemetry.flush()
     if isinstance(app, Flask):
         store = app.extensions["healthlab.store"]
         store.anchor("worker ends")
