@@ -6,12 +6,12 @@ __all__ = ['MAX_ITEMS', 'MAX_TEXT', 'REGEX_SECONDS', 'FUNCTIONS', 'CONVERSIONS',
            'fn_distinct', 'fn_is_distinct', 'fn_subset_of', 'fn_superset_of', 'fn_single', 'fn_first', 'fn_last',
            'fn_tail', 'fn_skip', 'fn_take', 'fn_intersect', 'fn_exclude', 'fn_union', 'fn_combine', 'fn_children',
            'fn_descendants', 'fn_extension', 'fn_has_value', 'fn_get_value', 'fn_type', 'fn_resolve', 'fn_member_of',
-           'fn_conforms_to', 'fn_check_modifiers', 'fn_resource_key', 'reference_key', 'reference_keys', 'xhtml',
-           'fn_html_checks', 'to_boolean', 'to_integer', 'to_decimal', 'to_string', 'to_date', 'to_datetime', 'to_time',
-           'to_quantity', 'fn_matches', 'fn_matches_full', 'fn_replace_matches', 'fn_substring', 'fn_join', 'fn_encode',
-           'fn_decode', 'fn_escape', 'fn_unescape', 'fn_sum', 'fn_min', 'fn_max', 'fn_avg', 'decimal_boundary',
-           'fn_precision', 'fn_comparable', 'fn_today', 'fn_now', 'fn_time_of_day', 'fn_timezone_of', 'fn_date_of',
-           'fn_time_of']
+           'fn_conforms_to', 'fn_check_modifiers', 'fn_subsumes', 'fn_subsumed_by', 'fn_resource_key', 'reference_key',
+           'reference_keys', 'xhtml', 'fn_html_checks', 'to_boolean', 'to_integer', 'to_decimal', 'to_string',
+           'to_date', 'to_datetime', 'to_time', 'to_quantity', 'fn_matches', 'fn_matches_full', 'fn_replace_matches',
+           'fn_substring', 'fn_join', 'fn_encode', 'fn_decode', 'fn_escape', 'fn_unescape', 'fn_sum', 'fn_min',
+           'fn_max', 'fn_avg', 'decimal_boundary', 'fn_precision', 'fn_comparable', 'fn_today', 'fn_now',
+           'fn_time_of_day', 'fn_timezone_of', 'fn_date_of', 'fn_time_of']
 
 # %% ../../nbs/library/10_fhir/11e_functions.ipynb #7aa4c77f
 import base64
@@ -194,7 +194,7 @@ def fn_get_value(state, items): return boxed(value(items[0])) if len(items) == 1
 @function("type")
 def fn_type(state, items): return [Node(type_info(i)) for i in items]
 
-# %% ../../nbs/library/10_fhir/11e_functions.ipynb #91a9adc0
+# %% ../../nbs/library/10_fhir/11e_functions.ipynb #737e3ea6
 @function("resolve")
 def fn_resolve(state, items):
     out = []
@@ -238,8 +238,20 @@ def fn_check_modifiers(state, items, *urls):
     if any(type(x.data) is not dict or x.data.get("url") not in allowed for x in found): fail("a modifier extension that is not expected")
     return items
 
-for _name, _n in (("subsumes", 1), ("subsumedBy", 1), ("elementDefinition", 0), ("slice", 2)):
-    def _refused(state, items, *args, name=_name): return fail(f"{name}() needs a terminology server or a profile")
+@function("subsumes", 1)
+def fn_subsumes(state, items, others):
+    "Whether a code subsumes another: true for the same code, false between code systems; anything else takes the system's hierarchy."
+    if not items or not others: return []
+    mine, theirs = set(_codings(one(items, "one coded value"))), set(_codings(one(others, "one coded value")))
+    if mine & theirs: return [True]
+    if mine and theirs and not {s for s, _ in mine} & {s for s, _ in theirs}: return [False]
+    fail("subsumes() and subsumedBy() of different codes need a terminology server")
+
+@function("subsumedBy", 1)
+def fn_subsumed_by(state, items, others): return fn_subsumes(state, others, items) if items and others else []
+
+for _name, _n in (("elementDefinition", 0), ("slice", 2)):
+    def _refused(state, items, *args, name=_name): return fail(f"{name}() needs the snapshot of a profile")
     FUNCTIONS[_name] = (_refused, _n, _n)
 
 # %% ../../nbs/library/10_fhir/11e_functions.ipynb #a7becf19

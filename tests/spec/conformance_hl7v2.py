@@ -18,6 +18,20 @@ WALKED = {"MSH": {3, 4, 5, 6, 7, 9, 10, 11, 19, 24, 25}, "MSH[MessageHeader]": {
           "AIS": {3, 4, 7}, "AIG": {3, 4, 8, 11}, "AIL": {3, 6, 9}, "AIP": {3, 4, 6, 9}, "IN1": {3, 8, 12, 13}, "FT1": {4, 11}, "ROL": {3, 4}, "ROL[Encounter-PractitionerRole]": {5, 6}, "PRT": {4, 5, 10}}
 
 
+# why the rest of the guide's fields is not mapped: by resource, else by field
+NOT_MADE = {"PRT[CareTeam]", "ROL[CareTeam]", "IN3[CareTeam]", "PRT[Device]", "SFT[Device]", "PRT[PractitionerRole]", "PRT[RelatedPerson]", "ROL[RelatedPerson]", "PRT[Patient-GeneralPractitioner-PractitionerRole]",
+            "ROL[Patient-GeneralPractitioner]", "ROL[Encounter-PractitionerRole]", "PRT[Observation-Location]", "ORC[Provenance]", "MSH[Provenance-Operator]", "MSH[Provenance-Source]", "SCH[Provenance]",
+            "PID[Provenance-Patient]", "RXO[MedicationRequest]", "PV1[Basic-EncounterHistory]", "PV1[Coverage]", "PD1[Observation-LivingWill]", "DG1[EpisodeOfCare]"}
+BY_FIELD = {**dict.fromkeys(("ORC 22", "ORC 23", "ORC 24", "OBX 24", "IN1 5", "RXA 28", "PV1 40", "MSH 17"), "an address, number or state of something another field names"),
+            **dict.fromkeys(("AIS 5", "AIG 9", "AIL 7", "AIP 7", "TQ1 5"), "an offset from another segment's time"), **dict.fromkeys(("AIS 10", "AIP 12"), "a status beside the appointment's own"),
+            **dict.fromkeys(("MSH 8", "MSH 26", "MSH 27", "PV2 22", "MSA 1", "MSA 2"), "an instruction to the receiving system")}
+
+
+def why(name, n):
+    if name in NOT_MADE: return "not mapped: belongs to a resource that is not made"
+    return "not mapped: " + BY_FIELD.get(f"{name.split('[')[0]} {n}", "an extension or element healthlab has no use for")
+
+
 def messages():
     folder = DATA / "landing/hl7v2"
     if not folder.is_dir(): raise FileNotFoundError("../shared/data/landing/hl7v2")
@@ -59,7 +73,7 @@ def guide():
                 m = re.fullmatch(segment + r"-(\d+)", r[1].strip()) if len(r) > 9 else None
                 if m and r[9].strip(): fields.add(int(m[1]))
         mapped = {int(row[0].split("-")[1]) for t in TABLES.get(segment, []) for row in t.rows if "-" in row[0]} | WALKED.get(segment, set()) | WALKED.get(name, set())
-        out += [(f"{name} field {n}", "" if n in mapped else "the guide maps it, healthlab does not") for n in sorted(fields)]
+        out += [(f"{name} field {n}", "" if n in mapped else why(name, n)) for n in sorted(fields)]
     return out
 
 

@@ -138,3 +138,11 @@ def test_the_r4_suite_when_it_is_here(public_data, root, monkeypatch):
 
 
 def test_results_serialise(): assert json.dumps(evaluate(PATIENT, "name")) == json.dumps(PATIENT["name"])
+
+
+def test_subsumption_where_no_terminology_server_is_needed():
+    assert evaluate(WEIGHT, "code.subsumes(code)") == [True] and evaluate(WEIGHT, "code.coding.subsumedBy(code)") == [True]
+    other = {**WEIGHT, "method": {"coding": [{"system": "http://snomed.info/sct", "code": "1"}]}, "bodySite": {"coding": [{"system": "http://loinc.org", "code": "1-8"}]}}
+    assert evaluate(other, "code.subsumes(method)") == [False] and evaluate(other, "code.subsumes(specimen)") == []
+    with pytest.raises(FHIRPathError, match="terminology server"): evaluate(other, "code.subsumes(bodySite)")
+    with pytest.raises(FHIRPathError, match="snapshot"): evaluate(other, "code.elementDefinition()")
