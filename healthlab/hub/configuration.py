@@ -13,7 +13,7 @@ from ..core.errors import SettingsError
 from ..core.settings import settings
 from .accounts import RIGHTS, AccountAuthenticator, entra
 
-# %% ../../nbs/library/95_hub/95c_configuration.ipynb #c31c860f
+# %% ../../nbs/library/95_hub/95c_configuration.ipynb #d2e40069
 HUB_NAMES = {"user/*.rs": "fhir-read", "user/*.cruds": "fhir-read fhir-write"}
 
 def hub_scopes(role: str) -> list[str]:
@@ -24,12 +24,11 @@ def roles_and_scopes(c):
     "Groups, roles and custom scopes of a JupyterHub configuration: one group and one role for each of healthlab's roles."
     every = sorted({s for role in ROLES for s in hub_scopes(role)})
     c.JupyterHub.custom_scopes = {s: {"description": f"healthlab: {s.rpartition(':')[2].replace('-', ' ')}"} for s in every}
-    c.JupyterHub.load_groups = {role: {"users": []} for role in ROLES}
-    use = ["access:services!service=healthlab", "access:services!service=dashboards"]
+    use = ["access:services!service=healthlab"]
     c.JupyterHub.load_roles = [
         *({"name": f"healthlab-{role}", "description": f"What a {role} may do", "groups": [role], "scopes": ["self", *use, *hub_scopes(role)]} for role in ROLES),
         {"name": "culler", "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"], "services": ["culler"]},
-        {"name": "asker", "scopes": ["read:users:name", "read:users:groups"], "services": ["healthlab", "dashboards"]},
+        {"name": "asker", "scopes": ["read:users:name", "read:users:groups"], "services": ["healthlab"]},
     ]
     c.JupyterHub.services = []
     c.Spawner.server_token_scopes = [ # each only as far as its person's rights go
@@ -87,7 +86,7 @@ def kubernetes(c):
         spawner.environment.update({k: v for k, v in environment(role, Path("/home/jovyan"), f"{s.get('hub', 'url')}/services/healthlab").items() if k not in ("HEALTHLAB_SETTINGS", "JUPYTER_CONFIG_PATH")})
     c.Spawner.pre_spawn_hook = as_role
 
-# %% ../../nbs/library/95_hub/95c_configuration.ipynb #f2469bd6
+# %% ../../nbs/library/95_hub/95c_configuration.ipynb #96e6593e
 def configure(
     c,            # JupyterHub's configuration object
     *, ports: list[int] = None, # of the services that listen, on loopback; those after the hub's own when not given
@@ -114,7 +113,7 @@ def configure(
     {"local": local, "kubernetes": kubernetes}[_one_of("spawner", "local", "kubernetes")](c)
     services(c, ports or [port + 3, port + 4])
 
-def _accounts(c): c.JupyterHub.authenticator_class, c.AccountAuthenticator.auth_refresh_age = AccountAuthenticator, 60
+def _accounts(c): c.JupyterHub.authenticator_class, c.AccountAuthenticator.auth_refresh_age, c.AccountAuthenticator.any_allow_config = AccountAuthenticator, 60, True
 
 def _one_of(key: str, *words) -> str:
     found = settings().get("hub", key)

@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['EXECUTE', 'WRITE_FILE', 'READ_FILE', 'READ_DIR', 'READ', 'WRITE', 'OF_FILE', 'LATER', 'SIGNALS', 'ABSTRACT_SOCKETS',
-           'abi', 'confine', 'limit', 'main']
+           'abi', 'confine', 'powerless', 'limit', 'main']
 
 # %% ../../nbs/library/95_hub/95_confine.ipynb #52c26ca7
 import argparse, ctypes, os, resource, stat, sys
@@ -60,7 +60,14 @@ def _grant(held, path, rights):
         _call(445, ctypes.c_int(held), ctypes.c_int(1), ctypes.byref(beneath), ctypes.c_uint32(0))
     finally: os.close(fd)
 
-# %% ../../nbs/library/95_hub/95_confine.ipynb #6666016f
+# %% ../../nbs/library/95_hub/95_confine.ipynb #fd2a3d82
+def powerless():
+    "Gives up root's privileges for whatever is started from here on; does nothing for other users, who have none."
+    libc = ctypes.CDLL(None, use_errno=True)
+    for capability in range(64):
+        if libc.prctl(24, capability, 0, 0, 0) and ctypes.get_errno() not in (1, 22): raise OSError(ctypes.get_errno(), "a privilege cannot be given up") # 1: not root; 22: the kernel knows no more
+
+# %% ../../nbs/library/95_hub/95_confine.ipynb #b37c1da6
 def limit(memory_mb: int = 0, file_mb: int = 0, processes: int = 0):
     "Limits of this process and, each for itself, of all it starts; 0 leaves one as it is."
     for what, n in ((resource.RLIMIT_DATA, memory_mb << 20), (resource.RLIMIT_FSIZE, file_mb << 20), (resource.RLIMIT_NPROC, processes)):
@@ -77,6 +84,7 @@ def main(argv: list[str] = None):
     args = p.parse_args(argv)
     try:
         limit(args.memory_mb, args.file_mb, args.processes)
+        powerless()
         confine(args.read, args.write)
     except (OSError, ValueError) as e:
         print(f"healthlab: the server is not started, because it cannot be confined: {e}. Use Linux 5.13 or newer with Landlock, or [hub] spawner = kubernetes", file=sys.stderr)
