@@ -160,7 +160,7 @@ def cross_origin(origins: list[str]) -> Callable:
         return response
     return headers
 
-# %% ../../nbs/library/90_service/98c_app.ipynb #5a1dd6bd
+# %% ../../nbs/library/90_service/98c_app.ipynb #90ed4c83
 class TypeName(BaseConverter):
     "A resource type in a path; whether FHIR knows it is for the function to say."
     regex = "[A-Z][A-Za-z]*"
@@ -183,9 +183,11 @@ def configured(app: Flask):
 
 def create_app() -> Flask:
     "The service as a WSGI application, with the store, keys and rights of the settings. Raises `HealthlabError` when the store cannot be opened."
-    app = Flask("healthlab", static_folder=None)
+    app = Flask("healthlab.service.app", static_folder=None)
+    app.logger.disabled = True # Flask's own lines name the path; ours do not (see gateway.on_unknown)
     configured(app)
     app.extensions["healthlab.store"] = Store()
+    telemetry.metrics(), telemetry.tracer() # made once, before there are threads
     app.before_request(telemetry.begin)
     app.before_request(authenticated(app))
     limits.register(app)

@@ -194,8 +194,13 @@ def test_log_lines_hold_no_ids_names_or_searches(http, capsys):
 
 
 def test_a_mistake_of_ours_tells_nothing(http, monkeypatch):
+    import io
+
     from healthlab.service import gateway
+    from healthlab.service.telemetry import log_as_json
+    log_as_json(out := io.StringIO())
     def broken(*_): raise RuntimeError("Ann Example, born 1948")
     monkeypatch.setattr(gateway, "asked", broken)
-    answer = http.get("/fhir/Patient/x")
+    answer = http.get("/fhir/Patient/secret-id")
+    assert "RuntimeError" in out.getvalue() and "Ann" not in out.getvalue() and "secret-id" not in out.getvalue()
     assert answer.status_code == 500 and "Ann" not in answer.text and answer.json["resourceType"] == "OperationOutcome"
