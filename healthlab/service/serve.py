@@ -24,7 +24,7 @@ def options(**more) -> dict:
     shm = "/dev/shm" # the workers' heartbeat files: on a disk they wait for it
     certificate = s.get("service", "certificate")
     tls = dict(certfile=str(s.path("service", "certificate")), keyfile=str(s.path("service", "certificate_key"))) if certificate else {}
-    return dict(bind=s.get("service", "bind"), workers=s.int("service", "workers") or os.cpu_count() or 1, threads=s.int("service", "threads"), worker_class="gthread",
+    return dict(bind=s.get("service", "bind"), workers=s.int("service", "workers") or os.cpu_count() or 1, threads=s.int("service", "threads"), worker_class="healthlab.service.worker.Worker",
                 graceful_timeout=s.int("service", "graceful_seconds"), timeout=120, keepalive=75, worker_tmp_dir=shm if Path(shm).is_dir() else None, accesslog=None,
                 errorlog="-", loglevel="warning", proc_name="healthlab", limit_request_fields=60, control_socket_disable=True, **tls) | more
 
