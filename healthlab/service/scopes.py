@@ -42,8 +42,8 @@ class AuthError(HealthlabError):
         self.status, self.headers = status, dict(headers or {})
         if status in (401, 403): self.headers.setdefault("WWW-Authenticate", f'Bearer realm="healthlab", error="{code}"')
 
-# %% ../../nbs/library/90_service/94_scopes.ipynb #979e17cd
-PLAIN = ("ingest", "deidentify", "nlp", "synth", "search", "quality", "pipelines.read", "pipelines.run", "models", "inference", "jobs", "audit", "metrics", "introspect")
+# %% ../../nbs/library/90_service/94_scopes.ipynb #2e5cc99f
+PLAIN = ("ingest", "deidentify", "nlp", "synth", "search", "quality", "pipelines.read", "pipelines.run", "models", "inference", "jobs", "audit", "audit.write", "metrics", "introspect")
 
 @dataclass(frozen=True)
 class Scope:

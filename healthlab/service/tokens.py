@@ -160,7 +160,7 @@ def _own(token, head, claims):
     exp = check_claims(claims, [issuer()])
     return Caller(claims["client_id"], claims["sub"], frozenset(claims["scope"].split()), claims["role"], None, claims["iss"], claims["jti"]), exp, (claims["jti"], claims["grant"])
 
-# %% ../../nbs/library/90_service/94c_tokens.ipynb #93fd137f
+# %% ../../nbs/library/90_service/94c_tokens.ipynb #a705b164
 _HUB_FHIR = {"custom:healthlab:fhir-read": "user/*.rs", "custom:healthlab:fhir-write": "user/*.cud"}
 
 @lru_cache(maxsize=2)
@@ -177,8 +177,8 @@ def _hub(token):
     if not user: raise _invalid("the hub does not know this token")
     if not hub.check_scopes({f"access:services!service={service}"}, user): raise AuthError(403, "insufficient_scope", "the hub does not let this token use this service")
     held = set(user.get("scopes", ()))
-    scopes = {_HUB_FHIR.get(s) or s.removeprefix("custom:healthlab:").replace("pipelines-", "pipelines.") for s in held if s.startswith("custom:healthlab:")}
-    role = _role_of([g.removesuffix("s") for g in user.get("groups", ())] + list(user.get("groups", ())))
+    scopes = {_HUB_FHIR.get(s) or s.removeprefix("custom:healthlab:").replace("-", ".") for s in held if s.startswith("custom:healthlab:")}
+    role = _role_of([g.removeprefix("healthlab-") for g in user.get("groups", ())])
     return Caller("hub", user["name"], frozenset(s for s in scopes if s in PLAIN or s in _HUB_FHIR.values()), role, None, url), time.time() + 60, ()
 
 # %% ../../nbs/library/90_service/94c_tokens.ipynb #034a4c80

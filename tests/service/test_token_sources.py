@@ -177,15 +177,15 @@ c.JupyterHub.authenticator_class = "dummy"
 c.Authenticator.allow_all = True
 c.JupyterHub.hub_port, c.JupyterHub.bind_url = PORT, "http://127.0.0.1:BIND"
 c.JupyterHub.db_url = "sqlite://"
-c.JupyterHub.custom_scopes = {f"custom:healthlab:{n}": {"description": n} for n in ("nlp", "pipelines-run", "fhir-read", "ingest")}
+c.JupyterHub.custom_scopes = {f"custom:healthlab:{n}": {"description": n} for n in ("nlp", "pipelines-run", "fhir-read", "ingest", "audit-write")}
 c.JupyterHub.services = [dict(name="healthlab", api_token="SERVICE"), dict(name="another", api_token="ANOTHER"), dict(name="admin", api_token="ADMIN")]
-c.JupyterHub.load_groups = {"researchers": dict(users=["ada"]), "stewards": dict(users=["grace"])}
+c.JupyterHub.load_groups = {"healthlab-researcher": dict(users=["ada"]), "healthlab-steward": dict(users=["grace"])}
 c.JupyterHub.load_roles = [
     dict(name="admin-service", services=["admin"], scopes=["admin:users", "tokens", "admin:auth_state"]),
     dict(name="reads-users", services=["healthlab"], scopes=["read:users:groups"]),
     dict(name="user", scopes=["self", "access:services!service=healthlab"]),
-    dict(name="may-use", groups=["researchers", "stewards"], scopes=["custom:healthlab:nlp", "custom:healthlab:pipelines-run"]),
-    dict(name="may-read", groups=["stewards"], scopes=["custom:healthlab:fhir-read"]),
+    dict(name="may-use", groups=["healthlab-researcher", "healthlab-steward"], scopes=["custom:healthlab:nlp", "custom:healthlab:pipelines-run", "custom:healthlab:audit-write"]),
+    dict(name="may-read", groups=["healthlab-steward"], scopes=["custom:healthlab:fhir-read"]),
     dict(name="stays-out", users=["mallory"], scopes=["custom:healthlab:nlp"]),
 ]
 '''
@@ -239,7 +239,7 @@ def hub_token(hub, user, **wanted):
 
 def test_a_hub_user_has_the_scopes_and_the_role_of_the_groups(as_service):
     ada = verify(hub_token(as_service, "ada"))
-    assert (ada.client_id, ada.subject, ada.role) == ("hub", "ada", "researcher") and ada.allows("nlp") and ada.allows("pipelines.run")
+    assert (ada.client_id, ada.subject, ada.role) == ("hub", "ada", "researcher") and ada.allows("nlp") and ada.allows("pipelines.run") and ada.allows("audit.write")
     assert not ada.allows("ingest") and not ada.allows("system/Patient.r")
     grace = verify(hub_token(as_service, "grace"))
     assert grace.role == "steward" and grace.allows("system/Patient.rs") and not grace.allows("system/Patient.c")
