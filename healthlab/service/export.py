@@ -180,15 +180,15 @@ def chosen_patients(
     else: return
     ask.patients = found
 
-# %% ../../nbs/library/90_service/96_export.ipynb #9da3d4b8
+# %% ../../nbs/library/90_service/96_export.ipynb #0f2c2344
 def _begin(store, p, progress):
     "Takes the moment, and what the filters match in it; kept, so that a resumed job has the same."
     def unit(con):
         at = con.execute("select ifnull(max(seq), 0) from version").get
         matched = {}
         for name, rest in p["filters"]:
-            text, values = walked(con, query(name, parse_qsl(rest, keep_blank_values=True), issuer() + "/fhir"))
-            matched.setdefault(name, set()).update(s for s, in con.execute(f"select t.seq from {text}", values))
+            text, values = walked(con, query(name, parse_qsl(rest, keep_blank_values=True), issuer() + "/fhir")._replace(at=at))
+            matched.setdefault(name, set()).update(s for s, in con.execute(f"select m.seq from {text}", values))
         return at, instant(now()), matched
     at, time, matched = store.db.write(unit)
     progress.write("matched.json", [json.dumps({k: sorted(v) for k, v in matched.items()}).encode()])
