@@ -1,0 +1,52 @@
+"""Someone at the hub, over HTTP and web sockets as a browser would do it."""
+import json, time, uuid
+
+import requests, websocket
+
+
+class Refused(Exception):
+    "The sign-in was not accepted."
+
+
+class Person:
+    def __init__(self, url: str, name: str, password: str):
+        self.url, self.name, self.session = url, name, requests.Session()
+        self.session.get(f"{url}/hub/login")
+        answer = self.session.post(f"{url}/hub/login", data={"username": name, "password": password, "_xsrf": self.session.cookies.get("_xsrf", path="/hub/")}, allow_redirects=False)
+        if answer.status_code != 302: raise Refused(answer.status_code, answer.text)
+        made = self.session.post(f"{url}/hub/api/users/{name}/tokens", json={"note": "test"}, headers={"X-XSRFToken": self.session.cookies.get("_xsrf", path="/hub/"), "Referer": f"{url}/hub/"})
+        made.raise_for_status()
+        self.token = made.json()["token"]
+
+    def ask(self, method: str, path: str, token: str = None, **more):
+        return requests.request(method, self.url + path, headers={"Authorization": f"Bearer {token or self.token}"}, timeout=60, **more)
+
+    def spawn(self, seconds: float = 180) -> float:
+        "Start the server; seconds until it is ready."
+        start = time.monotonic()
+        answer = self.ask("POST", f"/hub/api/users/{self.name}/server")
+        assert answer.status_code in (201, 202), answer.text
+        while time.monotonic() - start < seconds:
+            now = self.ask("GET", f"/hub/api/users/{self.name}").json().get("servers", {}).get("", {})
+            if now.get("ready"): return time.monotonic() - start
+            time.sleep(.1)
+        raise AssertionError("the server did not start")
+
+    def start_kernel(self): self.kernel = self.ask("POST", f"/user/{self.name}/api/kernels", json={"name": "python3"}).json()["id"]
+
+    def run(self, code: str, seconds: float = 120) -> str:
+        "What a cell shows: streams, result, or `ERROR name: text`."
+        at = websocket.create_connection(f"{self.url.replace('http', 'ws', 1)}/user/{self.name}/api/kernels/{self.kernel}/channels", timeout=seconds, header=[f"Authorization: token {self.token}"])
+        mine, out = uuid.uuid4().hex, ""
+        header = {"msg_id": mine, "msg_type": "execute_request", "username": "", "session": mine, "version": "5.3", "date": ""}
+        at.send(json.dumps({"header": header, "parent_header": {}, "metadata": {}, "channel": "shell", "content": {"code": code, "silent": False, "store_history": False, "user_expressions": {}, "allow_stdin": False}}))
+        try:
+            while True:
+                m = json.loads(at.recv())
+                if m.get("parent_header", {}).get("msg_id") != mine: continue
+                kind, content = m["msg_type"], m["content"]
+                if kind == "stream": out += content["text"]
+                elif kind == "error": out += f"ERROR {content['ename']}: {content['evalue']}"
+                elif kind in ("execute_result", "display_data"): out += content["data"].get("text/plain", "")
+                elif kind == "status" and content["execution_state"] == "idle": return out
+        finally: at.close()
