@@ -3,7 +3,8 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/library/78_release/79_init.ipynb #720f2df3
+# %% ../../nbs/library/78_release/79_init.ipynb #8b2d8b67
+from .airlock import Airlock, Release, download
 from .findings import Finding, Scan
 from .known import index, known
 from .scan import scan

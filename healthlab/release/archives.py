@@ -88,7 +88,7 @@ def between(check, raw, taken, where, layer, depth):
     out.append(raw[at:])
     words(check, strings(OCTAL.sub(b"", b"\n".join(out))), f"{where} › between the members", layer, depth)
 
-# %% ../../nbs/library/78_release/78h_archives.ipynb #7ba2f9b1
+# %% ../../nbs/library/78_release/78h_archives.ipynb #84abc73f
 def unzip(check: Check, raw: bytes, where: str, layer: str = "", depth: int = 0) -> bool:
     "Opens a zip and everything in it; False when the bytes are none."
     if not raw.startswith((b"PK\3\4", b"PK\5\6")) and not (b"PK\5\6" in raw[-66_000:] and zipfile.is_zipfile(io.BytesIO(raw))): return False
@@ -110,14 +110,19 @@ def unzip(check: Check, raw: bytes, where: str, layer: str = "", depth: int = 0)
     return True
 
 def _gap(raw, infos, taken, directory):
-    "The longest run of bytes between members that no member accounts for; fills in where members' contents lie."
+    "The longest run of bytes between members that no member accounts for; fills in where members' contents and the numbers of their headers lie."
     longest, end = 0, infos[0].header_offset if infos else 0
     for i in infos:
         longest = max(longest, i.header_offset - end)
         name, extra = struct.unpack("<HH", raw[i.header_offset + 26:i.header_offset + 30].ljust(4, b"\0"))
         start = i.header_offset + 30 + name + extra
         end = start + i.compress_size
-        taken.append((start, end))
+        taken += [(i.header_offset, i.header_offset + 30), (start, end)]
+    at = directory
+    while raw[at:at + 4] == b"PK\1\2":
+        taken.append((at, at + 46))
+        at += 46 + sum(struct.unpack("<HHH", raw[at + 28:at + 34]))
+    if raw[at:at + 4] == b"PK\5\6": taken.append((at, at + 22))
     return max(longest, directory - end)
 
 # %% ../../nbs/library/78_release/78h_archives.ipynb #0c94c69b

@@ -91,7 +91,7 @@ def unpacked(text: str):
     for raw in _numbers(text, CODES, 10): yield "character codes", raw, 0
     for raw in _numbers(text, BITS, 2): yield "bits", raw, 0
 
-# %% ../../nbs/library/78_release/78c_disguise.ipynb #63acc93b
+# %% ../../nbs/library/78_release/78c_disguise.ipynb #2ee03a59
 @dataclass
 class Check:
     "One scan under way."
@@ -103,6 +103,8 @@ class Check:
     declared: frozenset = frozenset() # names of files that are declared to be models
     left: int = 0          # bytes that may still be unpacked
     members: int = 0       # members that may still be opened
+    measure: object = None # measure(check, columns, where, layer): disclosure control of a table; none for notebook outputs
+    counts: dict = field(default_factory=dict) # file → counts in it, for differencing between releases
     days: set = field(default_factory=set) # the days of the runs whose report this is
     cache: dict = field(default_factory=dict) # texts already read → kinds found in them
 

@@ -7,13 +7,13 @@ __all__ = ['Finding', 'Scan']
 from collections import Counter
 from dataclasses import dataclass, field
 
-# %% ../../nbs/library/78_release/78_findings.ipynb #4a4d3482
+# %% ../../nbs/library/78_release/78_findings.ipynb #335e6427
 @dataclass(frozen=True)
 class Finding:
     "One thing that keeps something from leaving. It names a place and a kind; it never quotes."
     where: str  # the place: file, member, cell, row, attribute
     kind: str   # NAME, DATE, PHONE … as in healthlab.deid.patterns.LABELS, or IMAGE, FORMAT, MODEL, ARCHIVE, TEXT
-    code: str   # known, pattern, column, opaque, format, model, limit, look
+    code: str   # known, pattern, column, opaque, format, model, limit, small, revealed, differencing, freedom, look
     layer: str = "" # how it was hidden: base64, hex, reversed … ; empty when it stood in the open
 
     @property

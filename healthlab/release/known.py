@@ -4,7 +4,7 @@
 __all__ = ['WORDS', 'MONTHS', 'MAIL', 'PIECES', 'FILE', 'NARRATIVE', 'PEOPLE', 'ISO', 'CODED', 'packed', 'iso_dates', 'Known',
            'known_in', 'index', 'narratives', 'known']
 
-# %% ../../nbs/library/78_release/78a_known.ipynb #3d4fe60d
+# %% ../../nbs/library/78_release/78a_known.ipynb #c55464a1
 import base64, hashlib, json, re
 from functools import lru_cache
 
@@ -12,6 +12,7 @@ from ..core.audit import record
 from ..core.errors import HealthlabError, StorageError
 from ..core.keys import keys
 from ..deid.lexica import fold, vocabulary
+from ..deid.patterns import by_context, by_form, by_list, by_place
 from ..deid.text import scrub
 
 # %% ../../nbs/library/78_release/78a_known.ipynb #d2df2335
@@ -140,7 +141,7 @@ def _numbers(text, k):
             if digits and len(joined) > 4 and k.hash("number", joined) in k.strong: out.append((a, d, "ID", True))
     return out
 
-# %% ../../nbs/library/78_release/78a_known.ipynb #58aedc67
+# %% ../../nbs/library/78_release/78a_known.ipynb #d1a350e1
 FILE = "_lake/release/known.json"
 NARRATIVE = ("DocumentReference", "DiagnosticReport", "Composition", "ClinicalImpression")
 PEOPLE = ("Patient", "RelatedPerson", "Practitioner", "Person")
@@ -189,8 +190,10 @@ def _learn_resource(k, value, key=""):
 CODED = frozenset("resourceType system code unit status reference id lastUpdated versionId profile use".split()) # elements that never hold a surrogate of a name or number
 
 def _learn_texts(k, texts):
+    "What rules and transformer would find in de-identified narrative."
     for t, s in zip(texts, scrub(texts, method="redact")):
-        for a in s.spans:
+        plain = fold(t)
+        for a in [*s.spans, *(by_form(plain) + by_context(plain) + by_list(plain) + by_place(plain) if len(plain) == len(t) else [])]:
             value = t[a.start:a.end]
             if a.label == "DATE": k.surrogates.update(k.hash("date", d) for d in iso_dates(value))
             elif a.label in ("NAME", "LOCATION", "ORGANIZATION"): k.pairs(_words(value))

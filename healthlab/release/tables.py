@@ -30,7 +30,7 @@ def promised(column: str) -> str:
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column.strip())
     return next((kind for kind, e in PROMISES if e.match(name)), "")
 
-# %% ../../nbs/library/78_release/78e_tables.ipynb #49ed35e4
+# %% ../../nbs/library/78_release/78e_tables.ipynb #1b93f1ac
 APART = ("NAME", "LOCATION", "PHONE", "SSN", "EMAIL") # what columns can keep apart; a number by itself was seen in its column
 ROWS = 200_000 # rows read side by side; columns are read whole
 
@@ -58,6 +58,7 @@ def table(
             if len(v) > 20 and (v.lstrip()[:1] == "<" or "</" in v): check.document(v, at, layer, depth + 1)
         if any(re.search(r"[^\W\d_]", v) for v in telling): texts[name] = values
     _rows(check, texts, where, layer, depth)
+    if check.measure: check.measure(check, columns, where, layer)
 
 def _counts(kind, distinct):
     "Whether a column called like an identifier holds small counts, as a table of missing values does."

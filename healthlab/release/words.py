@@ -2,7 +2,8 @@
 
 # %% auto #0
 __all__ = ['UNSEEN', 'ALIKE', 'RUN_ID', 'RUNS', 'COLOUR', 'PSEUDONYM', 'COUNTED', 'DIHEDRAL', 'TURN', 'MEASURED', 'HASHES',
-           'seen', 'public', 'run_days', 'public_host', 'snomed', 'harmless', 'identifiers']
+           'FORMED', 'seen', 'public', 'run_days', 'public_host', 'snomed', 'harmless', 'prose', 'by_rules',
+           'identifiers']
 
 # %% ../../nbs/library/78_release/78b_words.ipynb #fa323408
 import base64, binascii, codecs, html, quopri, re
@@ -75,10 +76,22 @@ def harmless(
     if label == "PHOTO": return digits < 4 and all(len(w) < 4 or w in vocabulary() for w in re.findall(r"[a-z]+", value.lower().rsplit(".", 1)[0]))
     return False
 
-# %% ../../nbs/library/78_release/78b_words.ipynb #ae27592c
+# %% ../../nbs/library/78_release/78b_words.ipynb #5d4883f7
 MEASURED = re.compile(r"(?<=[\s>|,;\[(])-?\d{1,4}\.\d{1,18}(?:e[+-]\d+)?(?=[\s<|,;\])])") # 0.8123 in a table: no identifier has this form
 
 HASHES = re.compile(r"(?<![0-9A-Za-z])(?:[0-9a-f]{64}|[0-9a-f]{32})(?![0-9A-Za-z])") # keyed pseudonyms and digests
+
+FORMED = ("URL", "EMAIL", "IP", "USERNAME") # they have a form: without it a file's name would be taken for one
+
+def prose(text: str) -> bool:
+    "Whether a text is written in sentences, as a note is; the transformer has learned from those."
+    words = re.findall(r"\S+", text[:20_000])
+    plain = sum(w.strip(".,;:()").lower() in vocabulary() for w in words)
+    return len(words) > 11 and plain > .5 * len(words)
+
+def by_rules(text: str) -> list:
+    "What forms, contexts and lists find."
+    return merged(by_form(text) + by_context(text) + by_list(text) + by_place(text))
 
 def identifiers(
     text: str,
@@ -89,10 +102,9 @@ def identifiers(
     "(start, end, kind, code) of the identifiers in the text as `seen`, in order."
     if not text or text.isspace(): return []
     plain = HASHES.sub(lambda m: "·" * len(m[0]), text)
-    if quick:
-        plain = MEASURED.sub(lambda m: "·" * len(m[0]), plain) if len(text) > 400 else plain
-        spans = merged(by_form(plain) + by_context(plain) + by_list(plain) + by_place(plain))
-    else: spans = scrub([plain], method="redact")[0].spans
+    plain = MEASURED.sub(lambda m: "·" * len(m[0]), plain) if len(text) > 400 else plain
+    spans = by_rules(plain)
+    if not quick and prose(plain): spans = merged([*spans, *(s for s in scrub([plain], method="redact")[0].spans if s.label not in FORMED)])
     hits = known_in(text, known) if known else []
     strong = [(a, b, kind, "known") for a, b, kind, sure in hits if sure]
     weak = [(a, b, kind, "known") for a, b, kind, sure in hits if not sure and not known.stands_in(kind, text[a:b])]
