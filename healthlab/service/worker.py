@@ -3,15 +3,16 @@
 # %% auto #0
 __all__ = ['Timed', 'Worker']
 
-# %% ../../nbs/library/90_service/94e_worker.ipynb #90a591c2
+# %% ../../nbs/library/90_service/94e_worker.ipynb #dad1b8fd
 import contextlib, socket, struct, threading, time
 from functools import partial
 
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn import util
+from gunicorn.workers.gthread import _DEFER, ThreadWorker
 
 from ..core.settings import settings
 
-# %% ../../nbs/library/90_service/94e_worker.ipynb #81d8d318
+# %% ../../nbs/library/90_service/94e_worker.ipynb #27fe5e02
 class Timed:
     "A socket whose bytes have to arrive in time; to its reader a slow client has hung up."
     def __init__(self,
@@ -19,7 +20,7 @@ class Timed:
                  seconds: float, # for the first byte to the last of a small request
                  pace: float,    # bytes a second a large one must keep
                 ):
-        self._sock, self._seconds, self._pace = sock, seconds, pace
+        self._sock, self._seconds, self._pace, self.late = sock, seconds, pace, False
         self.begin()
 
     def begin(self):
@@ -28,20 +29,24 @@ class Timed:
 
     def recv(self, n: int) -> bytes:
         before, left = self._sock.gettimeout(), self._until - time.monotonic()
-        if left <= 0: return b""
+        if left <= 0: return self._late()
         shorter = before is not None and before < left # somebody else's limit
         self._sock.settimeout(before if shorter else left)
         try: data = self._sock.recv(n)
         except TimeoutError:
             if shorter: raise
-            return b""
+            return self._late()
         finally: self._sock.settimeout(before)
         self._until += len(data) / self._pace
         return data
 
+    def _late(self):
+        self.late = True
+        return b""
+
     def __getattr__(self, name): return getattr(self._sock, name)
 
-# %% ../../nbs/library/90_service/94e_worker.ipynb #cfe7d6e5
+# %% ../../nbs/library/90_service/94e_worker.ipynb #16a6825a
 _SEND_SECONDS = 60 # without a byte taken from the answer
 
 def _begun(conn, init, seconds, pace):
@@ -68,7 +73,19 @@ class Worker(ThreadWorker):
         super().init_process()
 
     def handle(self, conn):
-        unreader = getattr(conn.parser, "unreader", None)
-        if not conn.initialized: conn.init = partial(_begun, conn, type(conn).init.__get__(conn), self.seconds, self.pace)
-        elif isinstance(getattr(unreader, "sock", None), Timed): unreader.sock.begin()
-        return super().handle(conn)
+        if not conn.initialized:
+            if not conn.wait_for_data(0.01): return _DEFER # the poller waits for silent ones, not a thread
+            conn.init = partial(_begun, conn, type(conn).init.__get__(conn), self.seconds, self.pace)
+        elif isinstance(at := _reading(conn), Timed): at.begin()
+        result = super().handle(conn)
+        if not result: _end(conn)
+        return result
+
+def _reading(conn): return getattr(getattr(conn.parser, "unreader", None), "sock", None)
+
+def _end(conn):
+    "Closes a connection here, in the request's thread: gunicorn lingers over it in the thread that accepts everybody's."
+    if getattr(_reading(conn), "late", False): util.close(conn.sock)
+    else:
+        with contextlib.suppress(OSError, ValueError): util.close_graceful(conn.sock, timeout=1)
+    conn.close = lambda graceful=False: None
