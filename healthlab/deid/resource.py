@@ -3,7 +3,8 @@
 # %% auto #0
 __all__ = ['DECODER', 'CODE', 'PERSONAL', 'STEADY', 'SHARED', 'STAFF_SYSTEMS', 'STAFF_TYPES', 'PROJECT', 'POLICIES', 'ABSENT',
            'NEUTRAL', 'OBJECTS', 'TEXTS', 'Context', 'pseudonym', 'shifted', 'moved', 'codelike', 'birthdate',
-           'scrubbed', 'term', 'reference', 'identifier', 'members', 'walk', 'quantity', 'resource_of', 'transform']
+           'scrubbed', 'term', 'reference', 'identifier', 'members', 'walk', 'treated_as', 'quantity', 'resource_of',
+           'transform']
 
 # %% ../../nbs/library/40_deid/44_resource.ipynb #97abb13b
 import base64, re
@@ -252,7 +253,7 @@ def _element(c, v, name, json, e, kind):
         return [x for x in made if x not in (None, {}, [])] or None
     return _treated(c, v, name, json, kind, method, letter, more)
 
-# %% ../../nbs/library/40_deid/44_resource.ipynb #7621064d
+# %% ../../nbs/library/40_deid/44_resource.ipynb #de0dfef2
 def _treated(c, v, name, json, kind, method, letter, more):
     "One value by its method; None removes it."
     if v is None: return v
@@ -265,6 +266,21 @@ def _treated(c, v, name, json, kind, method, letter, more):
     if f"{name}.{json}" in c.policy.coded: return term(c, v)
     if method in ("shift", "birthdate", "pseudonym", "label", "uid", "id", "year"): c.did(method, letter)
     return TEXTS[method](c, v, name, letter, more) if method in TEXTS else None
+
+def treated_as(
+    c: Context,
+    value,        # text, or the object in FHIR's form
+    meaning: str, # the FHIR element (Patient.birthDate) or type (dateTime) it is treated as
+):
+    "A value of another form of the record, treated as the policy treats its FHIR counterpart; None removes it."
+    POLICIES.setdefault(c.policy.fingerprint, c.policy)
+    owner, _, name = meaning.partition(".")
+    kind = members(owner)[name][1] if name else owner
+    method, letter, *more = c.policy.rule(meaning if name else "", kind)
+    if method == "drop":
+        c.did("drop", letter)
+        return None
+    return _treated(c, value, owner, name, kind, method, letter, more)
 
 def _walked(c, v, kind): return quantity(c, walk(c, v, kind), kind) or None
 
