@@ -32,7 +32,7 @@ def reach(
     if role == "steward": write += [str(s.path(*k)) for k in (("reports", "url"), ("audit", "path"), ("landing", "url"))] + [str(s.path("keys", "file").parent), lake]
     return list(dict.fromkeys(os.path.realpath(p) for p in read)), list(dict.fromkeys(os.path.realpath(p) for p in write))
 
-# %% ../../nbs/library/95_hub/95b_spawner.ipynb #f539faaf
+# %% ../../nbs/library/95_hub/95b_spawner.ipynb #4bd0957a
 def environment(
     role: str, home: Path,
     service: str, # the address of the REST service
@@ -40,7 +40,7 @@ def environment(
     "The variables of a server, but for the hub's own."
     s = settings()
     out = {"HEALTHLAB_SETTINGS": str(s.file), "HEALTHLAB_ACCESS_ROLE": role, "HEALTHLAB_LAKE_URL": s.url("lake", "url"), "HEALTHLAB_SERVICE_URL": service, "TMPDIR": str(home / ".tmp"), "HF_HUB_OFFLINE": "1",
-           "HEALTHLAB_ENCODER_CACHE": str(home / ".cache/healthlab"), "JUPYTER_CONFIG_PATH": str(s.root / "hub/jupyter"), "MPLBACKEND": "module://matplotlib_inline.backend_inline", "TZ": os.environ.get("TZ", "UTC")}
+           "HEALTHLAB_ENCODER_CACHE": str(home / ".cache/healthlab"), "JUPYTER_CONFIG_PATH": str(s.root / "hub"), "MPLBACKEND": "module://matplotlib_inline.backend_inline", "TZ": os.environ.get("TZ", "UTC")}
     if role == "steward": return out | {f"HEALTHLAB_{a}_{b}".upper(): str(s.path(a, b)) for a, b in (("reports", "url"), ("landing", "url"), ("audit", "path"), ("keys", "file"), ("schedule", "path"), ("oauth", "path"))}
     return out | {"HEALTHLAB_AUDIT_URL": f"{service}/v1/audit", "HEALTHLAB_REPORTS_URL": str(home / "reports"), "HEALTHLAB_LANDING_URL": str(home / "landing"), "HEALTHLAB_KEYS_FILE": str(home / "no key: ask a steward")}
 
