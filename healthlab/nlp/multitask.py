@@ -52,15 +52,28 @@ def ending(word: str # as it stands in the text
 
 CHANNELS = {"ending": ending}
 
-# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #a95e2dd4
+# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #87f2142c
 def viterbi(logp: np.ndarray # (words, tags) log-probabilities
            ) -> np.ndarray:
-    "The most probable sequence of tags in which `I-` follows only its own `B-` or `I-`."
-    n, t = logp.shape
+    "The most probable sequence of tags in which `I-` follows only its own `B-` or `I-`; searched only around places where the likeliest tags break that rule."
     path = logp.argmax(-1)
     before = np.concatenate([[0], path[:-1]])
-    bad = (path > 0) & (path % 2 == 0) & (before != path) & (before != path - 1)
-    if not bad.any(): return path
+    bad = np.flatnonzero((path > 0) & (path % 2 == 0) & (before != path) & (before != path - 1))
+    done = 0
+    for i in bad:
+        if i < done: continue
+        low, high = i, i + 1
+        while low > done and path[low - 1]: low -= 1
+        while high < len(path) and path[high]: high += 1
+        low, high = max(low - 2, done), min(high + 2, len(path))
+        while low > done and path[low] and path[low] % 2 == 0: low -= 1
+        while high < len(path) and path[high] and path[high] % 2 == 0: high += 1
+        path[low:high] = _search(logp[low:high])
+        done = high
+    return path
+
+def _search(logp: np.ndarray) -> np.ndarray:
+    n, t = logp.shape
     inside, begins = np.arange(2, t, 2), np.arange(1, t, 2)
     best, back = logp[0].copy(), np.zeros((n, t), dtype=np.int64)
     best[inside] = -np.inf
