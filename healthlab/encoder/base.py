@@ -131,7 +131,7 @@ def base(
     "The encoder in force. `HealthlabError` when it is missing, incomplete or no BERT."
     return _base(settings().get("encoder", "checkpoint") if checkpoint is None else checkpoint)
 
-# %% ../../nbs/library/38_encoder/38a_base.ipynb #78fc0316
+# %% ../../nbs/library/38_encoder/38a_base.ipynb #e9101f14
 _LONE = re.compile("[\ud800-\udfff]")
 
 def encodable(text: str) -> str:
@@ -141,20 +141,23 @@ def encodable(text: str) -> str:
 def batches(
     lengths,           # tokens of each sequence
     tokens: int = 2048, # padded tokens in one batch, at most (one sequence is always taken)
+    step: int = 0,      # only sequences that are padded to the same multiple of this share a batch
 ):
     "Lists of indices, sequences ordered by length."
+    if step: lengths = [-(-n // step) * step for n in lengths]
     order, start = sorted(range(len(lengths)), key=lengths.__getitem__), 0
     while start < len(order):
         end = start + 1
-        while end < len(order) and lengths[order[end]] * (end + 1 - start) <= tokens: end += 1
+        while end < len(order) and lengths[order[end]] * (end + 1 - start) <= tokens and (not step or lengths[order[end]] == lengths[order[start]]): end += 1
         yield order[start:end]
         start = end
 
 def padded(
-    rows: list, # sequences of integers
-) -> np.ndarray: # int32 (len(rows), longest), zeros at the end
+    rows: list,   # sequences of integers
+    step: int = 1, # the longest is padded to a multiple of this
+) -> np.ndarray:  # int32 (len(rows), longest), zeros at the end
     "The sequences as one array."
-    out = np.zeros((len(rows), max(map(len, rows))), np.int32)
+    out = np.zeros((len(rows), -(-max(map(len, rows)) // step) * step), np.int32)
     for r, row in zip(out, rows): r[:len(row)] = row
     return out
 

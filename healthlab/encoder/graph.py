@@ -23,7 +23,7 @@ def quantised(
     scale = np.maximum(np.abs(w).max(axis=axis), 1e-12).astype(np.float32) / 127
     return np.rint(w / np.expand_dims(scale, axis)).clip(-127, 127).astype(np.int8), scale
 
-# %% ../../nbs/library/38_encoder/38_graph.ipynb #b0a9953b
+# %% ../../nbs/library/38_encoder/38_graph.ipynb #3ea2cab5
 class _Graph:
     "Nodes and constants as they are collected."
     def __init__(self):
@@ -36,15 +36,23 @@ class _Graph:
         from onnx import helper
         self.nodes.append(helper.make_node(op, inputs, [out], domain=domain, **attributes))
         return out
-    def dense(self, x, name, weight, bias):
+    def dense(self, x, name, weight, bias, span=None):
         q, scale = quantised(weight)
+        if span is not None: return self._steady(x, name, q, scale, bias, span)
         parts = [self.const(f"{name}.q", q), self.const(f"{name}.scale", scale), self.const(f"{name}.zero", np.zeros(len(scale), np.int8)), self.const(f"{name}.bias", bias.astype(np.float32))]
         return self.node("DynamicQuantizeMatMul", [x, *parts], f"{name}.y", "com.microsoft")
+    def _steady(self, x, name, q, scale, bias, span):
+        low, high = min(float(span[0]), 0.), max(float(span[1]), 1e-6)
+        step = np.float32((high - low) / 255)
+        at, zero = self.const(f"{name}.step", step), self.const(f"{name}.at", np.uint8(round(-low / step)))
+        x8 = self.node("QuantizeLinear", [x, at, zero], f"{name}.x8")
+        parts = [self.const(f"{name}.q", q), at, self.const(f"{name}.scale", scale), zero, self.const(f"{name}.zero", np.zeros(len(scale), np.int8)), self.const(f"{name}.bias", bias.astype(np.float32))]
+        return self.node("MatMulIntegerToFloat", [x8, *parts], f"{name}.y", "com.microsoft")
     def norm(self, x, skip, name, w, eps):
         parts = [self.const(f"{name}.w", w[f"{name}.weight"]), self.const(f"{name}.b", w[f"{name}.bias"])]
         return self.node("LayerNormalization", [self.node("Add", [x, skip], f"{name}.sum"), *parts], f"{name}.y", epsilon=eps, axis=-1)
 
-# %% ../../nbs/library/38_encoder/38_graph.ipynb #b9f95984
+# %% ../../nbs/library/38_encoder/38_graph.ipynb #ea411b55
 def _embedded(g, w, channels, eps):
     q, scale = quantised(w["word"], 1)
     rows = g.node("Cast", [g.node("Gather", [g.const("word", q), "ids"], "word.q")], "word.f", to=1)
@@ -56,15 +64,15 @@ def _embedded(g, w, channels, eps):
     return g.norm(x, full, "norm", w, eps)
 
 def _layer(g, w, x, i, heads, eps):
-    qkv = g.dense(x, f"{i}.qkv", w[f"{i}.qkv.weight"], w[f"{i}.qkv.bias"])
+    qkv = g.dense(x, f"{i}.qkv", w[f"{i}.qkv.weight"], w[f"{i}.qkv.bias"], w.get(f"{i}.qkv.span"))
     from onnx import helper
     g.nodes.append(helper.make_node("Split", [qkv], [f"{i}.query", f"{i}.key", f"{i}.value"], axis=2, num_outputs=3))
     y = g.node("MultiHeadAttention", [f"{i}.query", f"{i}.key", f"{i}.value", "", "lengths"], f"{i}.attended", "com.microsoft", num_heads=heads)
-    x = g.norm(g.dense(y, f"{i}.out", w[f"{i}.out.weight"], w[f"{i}.out.bias"]), x, f"{i}.norm1", w, eps)
-    y = g.node("Gelu", [g.dense(x, f"{i}.up", w[f"{i}.up.weight"], w[f"{i}.up.bias"])], f"{i}.gelu", "com.microsoft")
-    return g.norm(g.dense(y, f"{i}.down", w[f"{i}.down.weight"], w[f"{i}.down.bias"]), x, f"{i}.norm2", w, eps)
+    x = g.norm(g.dense(y, f"{i}.out", w[f"{i}.out.weight"], w[f"{i}.out.bias"], w.get(f"{i}.out.span")), x, f"{i}.norm1", w, eps)
+    y = g.node("Gelu", [g.dense(x, f"{i}.up", w[f"{i}.up.weight"], w[f"{i}.up.bias"], w.get(f"{i}.up.span"))], f"{i}.gelu", "com.microsoft")
+    return g.norm(g.dense(y, f"{i}.down", w[f"{i}.down.weight"], w[f"{i}.down.bias"], w.get(f"{i}.down.span")), x, f"{i}.norm2", w, eps)
 
-# %% ../../nbs/library/38_encoder/38_graph.ipynb #2b7fcda9
+# %% ../../nbs/library/38_encoder/38_graph.ipynb #719bee58
 def build(
     weights: dict,      # arrays by the names above
     *,
@@ -72,6 +80,7 @@ def build(
     heads: int,         # attention heads of each
     eps: float = 1e-12, # of the layer norms
     channels: tuple[str, ...] = (), # names of further inputs looked up in `channel.<name>`
+    watched: tuple[str, ...] = (),  # names of values given out as well
 ) -> bytes:             # a serialised ONNX model
     "The graph: inputs `ids` (batch × length), `positions` (length), `lengths` (batch), one more for each channel; output `logits` when there is a head, else `hidden`, float32."
     from onnx import TensorProto, helper
@@ -84,7 +93,7 @@ def build(
     else: x = g.node("Identity", [x], "hidden")
     value = lambda name, dims, kind=TensorProto.INT32: helper.make_tensor_value_info(name, kind, dims)
     inputs = [value("ids", ["batch", "length"]), value("positions", ["length"]), value("lengths", ["batch"]), *(value(c, ["batch", "length"]) for c in channels)]
-    graph = helper.make_graph(g.nodes, "encoder", inputs, [value(x, ["batch", "length", None], TensorProto.FLOAT)], g.constants)
+    graph = helper.make_graph(g.nodes, "encoder", inputs, [value(n, ["batch", "length", None], TensorProto.FLOAT) for n in (x, *watched)], g.constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)], ir_version=9)
     return model.SerializeToString()
 

@@ -39,7 +39,7 @@ def _read(folder: Path):
     except (OSError, ValueError) as e: raise HealthlabError("a tagger cannot be read", folder.name, "Name one of healthlab/encoder/weights, or the folder a Tagger was saved to", "tagger-missing") from e
     except Exception as e: raise HealthlabError("a tagger's weights are damaged", folder.name, "Save it again, or restore healthlab/encoder/weights from the repository", "tagger-damaged") from e
 
-# %% ../../nbs/library/38_encoder/38e_tagger.ipynb #b6a68564
+# %% ../../nbs/library/38_encoder/38e_tagger.ipynb #3f4794d6
 def _softmax(y):
     e = np.exp(y - y.max(-1, keepdims=True))
     return e / e.sum(-1, keepdims=True)
@@ -49,13 +49,14 @@ def probabilities(
     made,         # `windows` of the texts
     names: tuple, # of the channels
     tokens: int = 1024, # padded tokens of a batch
+    step: int = 0,      # as for `batches`: with it, and a steady graph, a window gets the same in any company
 ):
     "(words, probabilities) of each window, in order; words × tags."
     out = [None] * len(made.rows)
-    for group in batches([len(r) for r in made.rows], tokens):
-        ids = padded([made.rows[i] for i in group])
+    for group in batches([len(r) for r in made.rows], tokens, step):
+        ids = padded([made.rows[i] for i in group], step or 1)
         feed = {"ids": ids, "positions": np.arange(ids.shape[1], dtype=np.int32), "lengths": np.array([len(made.rows[i]) for i in group], np.int32)}
-        for k, c in enumerate(names): feed[c] = padded([made.features[i][k] for i in group])
+        for k, c in enumerate(names): feed[c] = padded([made.features[i][k] for i in group], step or 1)
         for i, y in zip(group, run.run(None, feed)[0]): out[i] = _softmax(y[[w[3] for w in made.words[i]]])
     return zip(made.words, out)
 
@@ -66,7 +67,7 @@ def spans_of(n: int, parts, labels: list[str], threshold: float) -> list[list[Ta
         if w: words[w[0][0]] += w; probability[w[0][0]].append(p)
     return [joined(w, np.concatenate(p), labels, threshold) if w else [] for w, p in zip(words, probability)]
 
-# %% ../../nbs/library/38_encoder/38e_tagger.ipynb #5ef080d9
+# %% ../../nbs/library/38_encoder/38e_tagger.ipynb #7f27e4e6
 class Tagger:
     "Marks spans of text; made by `Tagger.train` or `Tagger.load`."
     def __init__(self, encoder: Base, card: dict, learnt: dict, channels: dict | None = None):
@@ -110,12 +111,19 @@ class Tagger:
     def tag(self, texts: list[str], *, threads: int | None = None, threshold: float = .5) -> list[list[Tagged]]:
         "Spans of each text, in order, without overlaps; offsets in characters of the text as given."
         made = windows([str(t) for t in texts], self.encoder, self.channels, self.card["size"], self.card["most"])
-        return spans_of(len(texts), probabilities(self.session(threads), made, ("shape", *self.channels)), self.card["labels"], threshold)
+        return spans_of(len(texts), probabilities(self.session(threads), made, ("shape", *self.channels), step=self.step), self.card["labels"], threshold)
 
     def session(self, threads: int | None = None):
         "The graph ready to run."
         if threads not in self._sessions: self._sessions[threads] = session(self.export(), threads or 1)
         return self._sessions[threads]
+
+    def steadied(self, texts: list[str]) -> "Tagger":
+        "The tagger with fixed spans for its activations, taken from texts like those it will read: from then on a text gets the same in any company."
+        return _steadied(self, texts)
+
+    @property
+    def step(self) -> int: return 8 if any(k.endswith(".span") for k in self.learnt) else 0
 
     def score(self, examples: list[Example], *, threads: int | None = None) -> dict[str, float]:
         "Precision, recall and F1 of exact spans on examples."
@@ -175,3 +183,17 @@ def _export(tagger):
     e = tagger.encoder
     make = lambda: build(merged(e.weights(tagger.card["layers"]), tagger.learnt), layers=tagger.card["layers"], heads=e.heads, eps=e.eps, channels=tuple(tagger.card["channels"]))
     return cached(f"tag-{e.fingerprint[:12]}-{_digest(tagger.learnt)}", make)
+
+# %% ../../nbs/library/38_encoder/38e_tagger.ipynb #fb5c7589
+def _steadied(tagger, texts):
+    e, layers = tagger.encoder, tagger.card["layers"]
+    plain = {k: v for k, v in tagger.learnt.items() if not k.endswith(".span")}
+    into = {f"{i}.{n}": ("norm.y" if i == 0 else f"{i - 1}.norm2.y") if n == "qkv" else f"{i}.{dict(out='attended', up='norm1.y', down='gelu')[n]}" for i in range(layers) for n in ("qkv", "out", "up", "down")}
+    graph = build(merged(e.weights(layers), plain), layers=layers, heads=e.heads, eps=e.eps, channels=tuple(tagger.card["channels"]), watched=tuple(into.values()))
+    run, made, seen = session(graph, 1), windows(texts, e, tagger.channels, tagger.card["size"], tagger.card["most"]), {k: [] for k in into}
+    for i, row in enumerate(made.rows):
+        feed = {"ids": np.array([row], np.int32), "positions": np.arange(len(row), dtype=np.int32), "lengths": np.array([len(row)], np.int32)}
+        for k, c in enumerate(("shape", *tagger.channels)): feed[c] = np.array([made.features[i][k]], np.int32)
+        for name, y in zip(into, run.run(None, feed)[1:]): seen[name].append(np.quantile(y, (1e-5, 1 - 1e-5)))
+    spans = {f"{name}.span": np.array([np.min([x[0] for x in v]), np.max([x[1] for x in v])], np.float32) for name, v in seen.items()}
+    return Tagger(e, tagger.card, {**plain, **spans}, tagger.channels)
