@@ -2,10 +2,10 @@
 
 # %% auto #0
 __all__ = ['FHIR_JSON', 'ID', 'ISSUE_CODES', 'ACTIVITY', 'ACTIVITIES', 'AGENT', 'WHAT', 'Ask', 'Reply', 'Unit', 'outcome',
-           'refusal', 'Invalid', 'may', 'named', 'identified', 'etag', 'if_match', 'about', 'read', 'fresh',
-           'one_access', 'checked', 'writable', 'done', 'attested', 'provenance', 'drafted', 'create', 'conditional',
-           'match', 'update', 'delete', 'bundle', 'entry', 'search', 'listed', 'audit_page', 'history', 'moment',
-           'recent']
+           'refusal', 'Invalid', 'may', 'looks_beyond', 'named', 'identified', 'etag', 'if_match', 'about', 'read',
+           'fresh', 'one_access', 'checked', 'writable', 'done', 'attested', 'provenance', 'drafted', 'create',
+           'conditional', 'match', 'update', 'delete', 'bundle', 'entry', 'search', 'listed', 'audit_page', 'history',
+           'moment', 'recent']
 
 # %% ../../nbs/library/90_service/92_interactions.ipynb #8984119f
 import json, re
@@ -81,6 +81,10 @@ def may(ask: Ask, letter: str, kind: str = ""):
     "Refuses a caller without the right: one of c, r, u, d, s."
     if ask.caller is not None and not ask.caller.allows(f"system/{kind or ask.kind}.{letter}"):
         raise Refused(403, "forbidden", "The token does not allow this", "", f"It needs a scope such as system/{kind or ask.kind}.{letter}")
+
+def looks_beyond(ask: Ask, given):
+    "Refuses a search that asks about other resources (`subject.name`, `_has`) unless the caller may search every type: its answers would tell what they hold."
+    if any("." in n or n.startswith("_has") for n, _ in given): may(ask, "s", "*")
 
 def named(kind: str):
     "Refuses what is no resource type of R4."
@@ -224,6 +228,7 @@ def conditional(ask: Ask, text: str) -> Query:
     from urllib.parse import parse_qsl
     given = [g for g in parse_qsl(text.lstrip("?"), keep_blank_values=True) if not g[0].startswith("_format")]
     if not given: raise Refused(412, "not-found", "A conditional change needs a search that selects something")
+    looks_beyond(ask, given)
     return query(ask.kind, given, ask.base)._replace(count=2)
 
 def match(con, q: Query) -> Version | None:
@@ -298,6 +303,7 @@ def search(ask: Ask, within: tuple[str, str] | None = None) -> Unit:
     if token is not None: q, within, lenient = opened(token, who, ask.base)
     else: q = query(ask.kind, ask.given, ask.base, lenient, within)
     if q.kind != ask.kind: raise Refused(400, "invalid", "This link to a page belongs to another type", "_page")
+    looks_beyond(ask, q.given)
     for reverse, _, kind, code, only in q.includes: may(ask, "r", kind if reverse else only or kind)
     def run(con):
         p = page(con, q)
