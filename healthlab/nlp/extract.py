@@ -3,13 +3,13 @@
 # %% auto #0
 __all__ = ['REJECT', 'Note', 'notes_of', 'ExtractReport', 'extract']
 
-# %% ../../nbs/library/50_nlp/59e_extract.ipynb #cde1bcd9
+# %% ../../nbs/library/50_nlp/59e_extract.ipynb #d7c41843
 import base64
 import time
 from collections import Counter
 from collections.abc import Iterator
 
-import orjson
+import msgspec
 import pyarrow as pa
 from msgspec import Struct, field
 
@@ -20,7 +20,7 @@ from .tables import SCHEMA, tables
 
 REJECT = pa.schema([("id", pa.string()), ("patient", pa.string()), ("document", pa.string()), ("code", pa.string()), ("reason", pa.string())])
 
-# %% ../../nbs/library/50_nlp/59e_extract.ipynb #0c7c3bf1
+# %% ../../nbs/library/50_nlp/59e_extract.ipynb #9b0dff7a
 class Note(Struct, frozen=True):
     "A text of a DocumentReference."
     id: str
@@ -30,7 +30,7 @@ class Note(Struct, frozen=True):
 
 def notes_of(resource: bytes | dict, patient: str | None = None) -> list[Note]:
     "The texts in a DocumentReference's attachments; other contents (pictures, PDF) are none."
-    r = resource if isinstance(resource, dict) else orjson.loads(resource)
+    r = resource if isinstance(resource, dict) else msgspec.json.decode(resource)
     when = r.get("date") or (r.get("context") or {}).get("period", {}).get("start")
     out = []
     for n, c in enumerate(r.get("content") or ()):
@@ -52,7 +52,7 @@ def _parts(notes: Iterator[Note], size: int) -> Iterator[list[Note]]:
         if len(part) >= size: yield part; part = []
     if part: yield part
 
-# %% ../../nbs/library/50_nlp/59e_extract.ipynb #19c2360f
+# %% ../../nbs/library/50_nlp/59e_extract.ipynb #ca2a1df7
 class ExtractReport(Struct):
     "What was read and found, in counts."
     notes: int = 0
@@ -69,7 +69,7 @@ class ExtractReport(Struct):
 
     def figures(self) -> dict:
         "For the run's record."
-        import msgspec
+
         return msgspec.to_builtins(self)
 
     def _repr_markdown_(self):
