@@ -100,7 +100,7 @@ def background(notes: int = 120, seed: int = 5) -> list[str]:
             if s.kind not in ("social_history", "header"): out |= {e.text[s.body:s.end][a:b]: None for a, b in sentences(e.text[s.body:s.end]) if not _SOCIAL.search(e.text[s.body:s.end][a:b]) and b - a > 15}
     return list(out)
 
-# %% ../../nbs/library/50_nlp/58_social.ipynb #b0a79fdc
+# %% ../../nbs/library/50_nlp/58_social.ipynb #7be56f9e
 class Social(Struct, frozen=True):
     "One social fact: offsets of its sentence or phrase; kind; adverse or not; for substances status (current, past, never) and amount."
     start: int
@@ -123,14 +123,14 @@ _NEED = {"food": re.compile(r"\b(?:food (?:insecur\w+|stamps?|pantry|bank|desert
 def substances(text: str, a: int, b: int) -> list[Social]:
     "Substance use in the sentence `[a, b)`, each with status and amount; clauses are read apart."
     out = []
-    for m in re.finditer(r"[^,;]+(?:,\s*(?:or|and)?\s*(?:(?:" + "|".join(_SUBSTANCE.values()) + r")\b[^,;]*))*", text[a:b], re.I):
+    for m in re.finditer(r"[^,;]+(?:,\s*(?:or|and)?\s*(?!drinks?\b|smok(?:es?|ed)\b|uses?\b)(?:(?:" + "|".join(_SUBSTANCE.values()) + r")\b[^,;]*))*", text[a:b], re.I):
         part = m[0]
         for kind, words in _SUBSTANCE.items():
             w = re.search(rf"\b(?:(?:non|ex|never)[- ]?)?(?:{words})\b", part, re.I)
             if not w: continue
             amount = _AMOUNT.search(part[max(0, w.start() - 45):w.end() + 45])
             rest = text[a:b][m.end():m.end() + 40]
-            status = "past" if _QUIT.search(part) or re.match(r"\s*,?\s*(?:and )?(?:quit|stopped)", rest, re.I) else "never" if _NEVER.search(part[:w.end()]) or re.search(r":\s*(?:none|never|no|denies)", part[w.end():], re.I) else "current"
+            status = "past" if _QUIT.search(part) or re.match(r"\s*,?\s*(?:and )?(?:quit|stopped)", rest, re.I) else "never" if re.match(r"non|never", w[0], re.I) or _NEVER.search(part[:w.end()]) or re.search(r":\s*(?:none|never|no|denies)", part[w.end():], re.I) else "current"
             if status == "never" and not re.search(r"non|never|no\b|den|not|n't|without", part, re.I): status = "current"
             out.append(Social(a + m.start() + w.start(), a + m.start() + w.end(), w[0], f"substance {kind}", status == "current" and kind != "alcohol" or bool(re.search(r"abuse|heav|dependen|alcoholi", part, re.I)), status, amount[0] if amount else None))
     return out

@@ -121,7 +121,7 @@ def _named(which: str, what: str, note: date) -> tuple[str, str] | None:
     day = note + timedelta(days=ahead or 7) if sign > 0 else note - timedelta(days=(7 - ahead) % 7 or 7) if sign < 0 else note + timedelta(days=ahead)
     return day.isoformat()[:10], day.isoformat()[:10]
 
-# %% ../../nbs/library/50_nlp/57_timeline.ipynb #32763181
+# %% ../../nbs/library/50_nlp/57_timeline.ipynb #e2db78c2
 def _value(m: re.Match, note: date, ahead: bool, admitted: date | None):
     "(start, end, duration) of a match, or None when it is no date."
     g, kind = m.groupdict(), m.lastgroup
@@ -136,6 +136,7 @@ def _value(m: re.Match, note: date, ahead: bool, admitted: date | None):
     elif g["sd"]: got = _day(_near(int(g["sm"]), int(g["sdd"]), note, ahead), int(g["sm"]), int(g["sdd"]))
     elif g["ago"]: got = _shift(note, _count(g["an"]), g["au"], -1)
     elif g["ahead"]: got = _shift(note, _count(g["fn"]), g["fu"], 1)
+    elif g["last"] and (one := re.fullmatch(r"(?:in )?last (year|month|week)", g["last"].lower())): got = _named("last", one[1], note)
     elif g["last"]: a = _shift(note, _count(g["ln"] or "1"), g["lu"], -1)[0]; got = (a, note.isoformat()[:10])
     elif g["lastm"]: got = _named(g["lw"], g["lm"], note)
     elif g["rel"]: got = _relative(g["rel"], note)

@@ -1,0 +1,178 @@
+"""Figures of healthlab.nlp: entities on held-out documents (a tenth of each public corpus by identifier, notes of another simulated
+hospital), each head by itself and as `analyze` answers; negation on case reports not looked at while the cues were written, beside
+medspacy and negspacy on the same sentences and spans; linking on the hospital's codes; social determinants; speed and memory of one
+process on one core. The public test parts are not read.
+
+    python tests/bench/bench_nlp.py
+
+Peers live in a virtual environment of their own (medspacy wants numpy<2): HEALTHLAB_BENCH_NLP_PEERS names its python.
+"""
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from healthlab.hospital import Hospital
+from healthlab.nlp.assertion import classify
+from healthlab.nlp.corpora import Mention, hospital, longest, score
+from healthlab.nlp.document import analyze
+from healthlab.nlp.entities import CATEGORY, Entity, recognise
+from healthlab.nlp.linking import link
+from healthlab.nlp.sections import sentences
+from healthlab.nlp.training import published, split
+
+COMMAND = "python tests/bench/bench_nlp.py"
+SHARED = Path(os.environ.get("HEALTHLAB_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+PEERS = os.environ.get("HEALTHLAB_BENCH_NLP_PEERS", "")
+SEED = 78
+
+
+def row(name, figure, unit, asked=None, peer=None, peer_figure=None):
+    return {"name": name, "figure": round(figure, 4), "unit": unit, "peer": peer, "peer_figure": peer_figure, "ratio": round(figure / peer_figure, 2) if peer_figure else None, "asked": asked, "command": COMMAND}
+
+
+def mentions(found, names=None):
+    return [[Mention(e.start, e.end, names[e.label] if names else e.label) for e in r if not names or e.label in names] for r in found]
+
+
+def entities():
+    out = []
+    held = {k: split(v, .1)[1] for k, v in published(SHARED / "ner").items()} if (SHARED / "ner").is_dir() else {}
+    held["hospital"] = hospital(12, seed=SEED, notes=100)
+    for name, docs in held.items():
+        gold = [longest([Mention(m.start, m.end, m.label) for m in e.mentions]) for e in docs]
+        s = score(gold, mentions(recognise([e.text for e in docs], head=name)))
+        asked = {"bc5cdr": .87, "ncbi": .85, "hospital": .95}.get(name)
+        out.append(row(f"entities: {name}, own head, exact F1 ({len(docs)} documents)", s["all"].f1, "F1", asked))
+        if name == "maccrobat":
+            main = [k for k, v in s.items() if k != "all" and v.true + v.missed >= 20]
+            out.append(row(f"entities: maccrobat, macro F1 over {len(main)} labels with 20 mentions or more", sum(s[k].f1 for k in main) / len(main), "F1", .70))
+        if name in ("bc5cdr", "ncbi"):
+            back = {"MedicationName": "Chemical", "Diagnosis": "Disease", "SymptomOrSign": "Disease"}
+            if name == "ncbi": back.pop("MedicationName")
+            s = score(gold, mentions(recognise([e.text for e in docs]), back))
+            out.append(row(f"entities: {name}, default answer, exact F1", s["all"].f1, "F1", asked))
+        if name == "hospital": out.append(row("entities: hospital, default answer, exact F1", score(gold, mentions(recognise([e.text for e in docs])))["all"].f1, "F1", asked))
+    return out
+
+
+# --- negation
+
+def polarity():
+    "(sentence, [(start, end, negated)]) of every second case report: signs and diseases that MACCROBAT annotates with their polarity."
+    for n, ann in enumerate(sorted((SHARED / "ner" / "maccrobat").glob("*.ann"))):
+        if n % 2 == 0: continue
+        text, spans, events, told = ann.with_suffix(".txt").read_text("utf-8"), {}, {}, {}
+        for line in ann.read_text("utf-8").splitlines():
+            f = line.split("\t")
+            if line[0] == "T": label, at = f[1].split(" ", 1); spans[f[0]] = (label, int(at.split()[0]), int(at.split()[-1]))
+            elif line[0] == "E": events[f[0]] = f[1].split()[0].split(":")[1]
+            elif line[0] == "A" and "POLARITY" in line: told[f[1].split()[1]] = f[1].split()[2]
+        found = sorted((spans[t][1], spans[t][2], told.get(e) == "NEG") for e, t in events.items() if spans[t][0] in ("Sign_symptom", "Disease_disorder"))
+        for a, b in sentences(text):
+            mine, end = [], 0
+            for x, y, neg in found:
+                if a <= x and y <= b and x >= end: mine.append((x - a, y - a, neg)); end = y
+            if mine: yield text[a:b], mine
+
+
+_PEER = '''
+import json, sys, warnings
+warnings.filterwarnings("ignore")
+import spacy
+rows = json.load(sys.stdin)
+from spacy.util import filter_spans
+def run(name):
+    nlp = spacy.blank("en"); nlp.add_pipe("sentencizer")
+    if name == "medspacy":
+        import medspacy.context
+        pipe = nlp.add_pipe("medspacy_context")
+        seen = lambda e: e._.is_negated
+    else:
+        import negspacy.negation
+        pipe = nlp.add_pipe("negex", config={"ent_types": ["X"]})
+        seen = lambda e: e._.negex
+    out = []
+    for text, spans in rows:
+        doc = nlp.make_doc(text)
+        doc = nlp.get_pipe("sentencizer")(doc)
+        ents = [doc.char_span(a, b, label="X", alignment_mode="expand") for a, b in spans]
+        doc.ents = filter_spans([e for e in ents if e is not None])
+        doc = pipe(doc)
+        by = {(e.start, e.end): bool(seen(e)) for e in doc.ents}
+        out.append([by.get((e.start, e.end), False) if e is not None else False for e in ents])
+    return out
+print("RESULT" + json.dumps({n: run(n) for n in ("medspacy", "negspacy")}))
+'''
+
+
+def f1(gold, found):
+    t = sum(g and f for g, f in zip(gold, found))
+    return 2 * t / max(1, sum(gold) + sum(found))
+
+
+def negation():
+    if not (SHARED / "ner" / "maccrobat").is_dir(): return []
+    rows = list(polarity())
+    gold = [n for _, s in rows for *_, n in s]
+    at = time.process_time()
+    ours = [a.certainty == "negative" for t, s in rows for a in classify(t, [(a, b) for a, b, _ in s])]
+    rate = len(rows) / (time.process_time() - at)
+    peers = {}
+    if PEERS:
+        done = subprocess.run([PEERS, "-c", _PEER], input=json.dumps([(t, [s[:2] for s in ss]) for t, ss in rows]), capture_output=True, text=True)
+        if "RESULT" not in done.stdout: raise RuntimeError(f"the peers did not run: {done.stderr[-400:]}")
+        peers = {k: f1(gold, [x for r in v for x in r]) for k, v in json.loads(done.stdout.split("RESULT")[1]).items()}
+    mine = f1(gold, ours)
+    name = f"negation on case reports ({sum(gold)} of {len(gold)} mentions negated; ended findings count as negated there)"
+    return [row(name, mine, "F1", .97, k, round(v, 4)) for k, v in peers.items()] or [row(name, mine, "F1", .97)], rate
+
+
+# --- linking, social, speed
+
+def linking():
+    right = all_ = 0
+    for n in Hospital(patients=8, seed=SEED).notes():
+        order = sorted(n.entities, key=lambda e: e.start)
+        found = link([Entity(e.start, e.end, n.text[e.start:e.end], e.label) for e in order])
+        for e, f in zip(order, found):
+            for system, code, _ in e.codes: all_ += 1; right += any(c.system == system and c.code == code for c in f.codes)
+    return [row(f"linking: hospital's codes, top-1 ({all_})", right / all_, "share", .95)]
+
+
+def socially():
+    card = json.loads((Path(__file__).parents[2] / "healthlab/encoder/weights/social/card.json").read_text())
+    return [row("social determinants: macro F1, five-fold (of the weights' card)", card["figures"]["macro_f1"], "F1", .80), row("social determinants: answers changed by swapping demographics", card["figures"]["flips"], "share", .02)]
+
+
+def speed():
+    texts = [n.text[:1000] for n in Hospital(patients=14, seed=SEED).notes()][:120]
+    from healthlab.nlp.entities import model
+    tokens = sum(len(e.ids) for e in model().encoder.tokenizer.encode_batch(texts))
+    analyze(texts[:4], threads=1)
+    at = time.process_time(); recognise(texts, threads=1); a = time.process_time() - at
+    at = time.process_time(); analyze(texts, threads=1); b = time.process_time() - at
+    return [row("entities: tokens a CPU second, one core, int8", tokens / a, "tokens/s", 10000), row("analyze: notes of 1 KB a CPU second, one core", len(texts) / b, "notes/s", 20),
+            row("analyze: memory of the process", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "MiB", 1229)]
+
+
+def first_call():
+    code = "import time; t = time.perf_counter(); from healthlab.nlp import analyze; analyze(['No fever.']); print(time.perf_counter() - t)"
+    times = [float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2]).stdout.split()[-1]) for _ in range(2)]
+    return [row("analyze: import and first call", min(times), "s", 5)]
+
+
+def run() -> list[dict]:
+    fast = speed() # first: its memory is that of analysing alone
+    said, rate = negation() or ([], 0)
+    return entities() + said + ([row("negation: sentences a CPU second, one core", rate, "sentences/s", 1000)] if said else []) + linking() + socially() + fast + first_call()
+
+
+def main():
+    for r in run(): print(f"{r['name']:<90} {r['figure']:>12} {r['unit']:<12} asked {r['asked']}" + (f"   {r['peer']} {r['peer_figure']}" if r["peer"] else ""))
+
+
+if __name__ == "__main__": main()

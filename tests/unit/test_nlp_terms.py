@@ -1,0 +1,85 @@
+"Terminology releases in the formats their publishers use, made small; linking and abstention."
+import pytest
+
+from healthlab.core.errors import HealthlabError, InputError
+from healthlab.hospital.catalogue import ICD10CM, LOINC, RXNORM, SNOMED
+from healthlab.nlp.entities import Entity
+from healthlab.nlp.linking import candidates, link, variants
+from healthlab.nlp.releases import load_release
+from healthlab.nlp.terms import ATC, UMLS, Name, Terms, plain
+
+
+@pytest.fixture
+def store(tmp_path): return Terms(tmp_path / "terms.db")
+
+
+def test_plain_form():
+    assert plain("Carcinoma of the Breasts") == plain("breast carcinoma") != plain("breast")
+    assert plain("β-blocker") == plain("beta blockers") and plain("Crohn's disease") == plain("crohn disease")
+
+
+def test_snomed_rf2(tmp_path, store):
+    d = tmp_path / "Snapshot"
+    d.mkdir()
+    (d / "sct2_Concept_Snapshot_INT.txt").write_text("id\teffectiveTime\tactive\tmoduleId\tdefinitionStatusId\n22298006\t2020\t1\tm\td\n1\t2020\t0\tm\td\n")
+    head = "id\teffectiveTime\tactive\tmoduleId\tconceptId\tlanguageCode\ttypeId\tterm\tcaseSignificanceId\n"
+    (d / "sct2_Description_Snapshot-en_INT.txt").write_text(head + "a\t2020\t1\tm\t22298006\ten\t900000000000003001\tMyocardial infarction (disorder)\tc\nb\t2020\t1\tm\t22298006\ten\t900000000000013009\tHeart attack\tc\nc\t2020\t0\tm\t22298006\ten\t900000000000013009\tGone\tc\ne\t2020\t1\tm\t1\ten\t900000000000013009\tInactive\tc\n")
+    load_release("snomed", tmp_path, store, "INT")
+    assert ("22298006" in {c for _, c, _ in store.find("heart attacks")}) and store.display(SNOMED, "22298006") == "Myocardial infarction (disorder)"
+    assert not [1 for _, c, _ in store.find("Gone") + store.find("Inactive")] and {k for s, c, k in store.find("heart attack") if c == "22298006"} == {"diagnosis"}
+
+
+def _rrf(**k):
+    row = [""] * 18
+    for at, v in k.items(): row[int(at[1:])] = v
+    return "|".join(row) + "|\n"
+
+
+def test_rxnorm_and_umls_rrf(tmp_path, store):
+    (tmp_path / "RXNCONSO.RRF").write_text(_rrf(c0="6809", c11="RXNORM", c12="IN", c14="metformin", c16="N") + _rrf(c0="6809", c11="MTHSPL", c12="SU", c14="METFORMIN X", c16="N") + _rrf(c0="7", c11="RXNORM", c12="IN", c14="oldone", c16="O"))
+    load_release("rxnorm", tmp_path, store)
+    assert (RXNORM, "6809", "medication") in store.find("Metformin") and not store.find("oldone") and not store.find("METFORMIN X")
+    (tmp_path / "MRCONSO.RRF").write_text(_rrf(c0="C0020538", c1="ENG", c2="P", c4="PF", c6="Y", c14="Hypertensive disease", c16="N") + _rrf(c0="C0020538", c1="SPA", c14="hipertensión", c16="N"))
+    assert load_release("umls", tmp_path, store) == 1 and store.display(UMLS, "C0020538") == "Hypertensive disease"
+
+
+def test_loinc_and_atc_csv(tmp_path, store):
+    (tmp_path / "Loinc.csv").write_text('"LOINC_NUM","COMPONENT","LONG_COMMON_NAME","STATUS"\n"718-7","Hemoglobin","Hemoglobin [Mass/volume] in Blood","ACTIVE"\n"0-0","Old","Old one","DEPRECATED"\n')
+    load_release("loinc", tmp_path, store)
+    assert store.display(LOINC, "718-7") == "Hemoglobin [Mass/volume] in Blood" and not store.find("old one")
+    (tmp_path / "atc.csv").write_text("ATC code,ATC name\nA10BA02,metformin\n")
+    load_release("atc", tmp_path / "atc.csv", store)
+    assert (ATC, "A10BA02", "medication") in store.find("metformin")
+
+
+def test_releases_that_are_none(tmp_path, store):
+    for kind in ("snomed", "rxnorm", "umls", "loinc"):
+        with pytest.raises(InputError): load_release(kind, tmp_path, store)
+    (tmp_path / "RXNCONSO.RRF").write_text("6809|short\n")
+    with pytest.raises(InputError) as e: load_release("rxnorm", tmp_path, store)
+    assert "line 1" in e.value.where and not store.releases()
+    with pytest.raises(InputError): load_release("icd11", tmp_path, store)
+    with pytest.raises(InputError): store.load("x", [])
+    (tmp_path / "bad.db").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(HealthlabError): Terms(tmp_path / "bad.db")
+
+
+def test_a_failed_load_leaves_what_was_there(store):
+    store.load("x", [Name("1", "one")])
+    def broken():
+        yield Name("2", "two")
+        raise RuntimeError
+    with pytest.raises(RuntimeError): store.load("x", broken())
+    assert [c for c, *_ in store.names("x")] == ["1"]
+
+
+def test_icd_names():
+    for name, code in (("hypertension", "I10"), ("breast cancer", "C50"), ("Crohn's disease", "K50"), ("asthma", "J45"), ("type 2 diabetes mellitus", "E11"), ("acute renal failure", "N17"), ("prostatic adenocarcinoma", "C61")):
+        assert any(c.code.startswith(code) for c in candidates(name, ICD10CM)), name
+
+
+def test_links_prefer_the_dose_and_abstain():
+    e = link([Entity(0, 10, "lisinopril", "MedicationName"), Entity(11, 16, "10 mg", "Dosage")])
+    assert "10 MG" in e[0].codes[0].display.upper()
+    assert link([Entity(0, 8, "qqwrtzx", "Diagnosis")])[0].codes == [] and link([Entity(0, 8, "qqwrtzx", "Diagnosis")], deep=False)[0].codes == []
+    assert candidates("", ICD10CM) == [] and len(variants("severe asthma")) > 1
