@@ -118,3 +118,25 @@ def test_a_proxy_that_dies_is_started_again(hub, people):
         except OSError: pass
         time.sleep(.5)
     raise AssertionError("the proxy did not come back")
+
+
+def test_the_launcher_has_tiles_that_lay_fresh_notebooks(people):
+    lena = people["researcher"]
+    assert {t["title"] for t in lena.ask("GET", "/user/researcher/launcher-shortcuts").json()["shortcuts"].values()} >= {"New pipeline", "New dashboard"}
+    for kind in ("pipeline", "dashboard"):
+        answer = lena.ask("GET", f"/user/researcher/healthlab/new/{kind}", allow_redirects=False)
+        assert answer.status_code == 302 and answer.headers["Location"].endswith(f"lab/tree/{kind}s/{kind}_1.ipynb")
+        assert lena.ask("GET", f"/user/researcher/api/contents/{kind}s/{kind}_1.ipynb").json()["type"] == "notebook"
+    assert lena.ask("GET", "/user/researcher/healthlab/new/anything").status_code == 404
+
+
+def test_the_workbenchs_runs_are_in_notebook_jobs_and_cannot_be_removed_there(hub, people):
+    import json
+    folder = hub.folder / "reports/quality/20261121T023000Z-1f00ba"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps({"pipeline": "quality", "run_id": folder.name, "status": "failed", "started": "2026-11-21T02:30:00.000Z", "finished": "2026-11-21T02:31:00.000Z", "error": {"type": "KernelDied", "message": "the kernel died"}}))
+    time.sleep(11)
+    lena = people["researcher"]
+    (job,) = [j for j in lena.ask("GET", "/user/researcher/scheduler/jobs").json()["jobs"] if "1f00ba" in j["job_id"]]
+    assert (job["status"], job["status_message"]) == ("FAILED", "the kernel died")
+    assert lena.ask("DELETE", f"/user/researcher/scheduler/jobs/{job['job_id']}").status_code >= 400 and (folder / "run.json").exists()
