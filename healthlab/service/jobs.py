@@ -90,7 +90,7 @@ class Job:
 
     def _repr_markdown_(self): return f"**{self.kind}** `{self.id}` is {self.state} ({self.share:.0%}) {self.note}"
 
-# %% ../../nbs/library/90_service/95a_jobs.ipynb #380f4794
+# %% ../../nbs/library/90_service/95a_jobs.ipynb #c1ea9132
 _COLUMNS = "id, kind, owner, state, share, note, params, kept, result, error, code, created, started, ended, expires, attempts, cancel"
 _SCHEMA = """
 create table if not exists job (id text primary key, kind text not null, target text not null, resume integer not null, owner text not null, state text not null, share real not null default 0,
@@ -111,6 +111,7 @@ class Jobs:
                 ):
         self.folder = Path(folder or settings().path("jobs", "path"))
         self._lock, self._db, self._stop = threading.Lock(), None, threading.Event()
+        self._woken = 0.0
 
     @property
     def db(self) -> Database:
@@ -163,6 +164,9 @@ class Jobs:
         if job.expires is not None and job.expires < time.time():
             self.remove(id)
             raise Missing()
+        if not job.over and time.monotonic() - self._woken > 5: # whoever waits for a job sees to it that somebody does it
+            self._woken = time.monotonic()
+            self.wake()
         return job
 
     def list(self,

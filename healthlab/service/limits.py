@@ -100,12 +100,17 @@ def loads(
         level = [c for v in level if isinstance(v, (dict, list)) for c in (v.values() if isinstance(v, dict) else v)]
     return value
 
-# %% ../../nbs/library/90_service/94a_limits.ipynb #1f498d3b
+# %% ../../nbs/library/90_service/94a_limits.ipynb #53c5f7b0
+def _refusal(status, title):
+    "Problem details, or an OperationOutcome where FHIR is spoken."
+    from flask import Response, request
+    fhir = request.path.startswith("/fhir")
+    body = dict(resourceType="OperationOutcome", issue=[dict(severity="error", code="structure" if status == 400 else "not-supported", diagnostics=title)]) if fhir else dict(type="about:blank", title=title, status=status)
+    return Response(json.dumps(body), status, content_type="application/fhir+json" if fhir else "application/problem+json")
+
 def _refuse(status, title):
-    from flask import Response
     from werkzeug.exceptions import HTTPException
-    body = json.dumps(dict(type="about:blank", title=title, status=status))
-    raise HTTPException(response=Response(body, status, content_type="application/problem+json"))
+    raise HTTPException(response=_refusal(status, title))
 
 _TOKEN_IN_URL = re.compile(r"(?:^|&)(?:access_token|client_secret|client_assertion|refresh_token|password)=", re.I)
 
@@ -124,4 +129,5 @@ def register(
     s = settings()
     app.config.update(MAX_CONTENT_LENGTH=int(s.float("service", "max_body_mb") * 2**20), MAX_FORM_MEMORY_SIZE=256 * 1024, MAX_FORM_PARTS=100, TRUSTED_HOSTS=s.list("limits", "hosts") or None)
     app.before_request_funcs.setdefault(None, []).insert(0, _check_request)
+    app.register_error_handler(RecursionError, lambda e: _refusal(400, "The body is nested too deeply"))
     return app
