@@ -75,7 +75,7 @@ def segments(
         else: last = (a, b)
     return out
 
-# %% ../../nbs/library/40_deid/42e_model.ipynb #8dec31e4
+# %% ../../nbs/library/40_deid/42e_model.ipynb #e111ca9b
 @dataclass
 class Votes:
     "The words of one text that may be part of an identifier; `read` are the segments that were looked at."
@@ -94,6 +94,12 @@ class Votes:
         i, best = bisect_left(self.ends, a + 1), 0.
         while i < len(self.starts) and self.starts[i] < b: best = max(best, self.inside[i]); i += 1
         return best
+
+    def kind(self, a: int, b: int) -> str | None:
+        "NAME, LOCATION or ORGANIZATION, where the tagger is sure that all between a and b is one of them."
+        i = bisect_left(self.ends, a + 1)
+        found = {self.labels[k] for k in range(i, bisect_left(self.starts, b)) if self.inside[k] >= .6}
+        return found.pop() if len(found) == 1 and found <= {"NAME", "LOCATION", "ORGANIZATION"} else None
 
     def spans(self, threshold: float = .5) -> list[tuple[Span, float]]:
         "What it marks, with its mean probability; words of one kind in a row belong together."

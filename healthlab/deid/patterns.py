@@ -3,8 +3,8 @@
 # %% auto #0
 __all__ = ['LABELS', 'MONTH', 'DAY', 'YEAR', 'CLOCK', 'ELSEWHERE', 'DATES', 'DATE', 'STREET', 'STATE', 'TOKEN', 'FORMS', 'EXACT',
            'COMPILED', 'CHECKED', 'CAP', 'PARTICLE', 'PERSON', 'COMMA', 'RELATIVE', 'CONTEXTS', 'INITIALS',
-           'EPONYM_AFTER', 'STOP', 'WORD', 'PLACE_BEFORE', 'Span', 'luhn', 'mod97', 'by_form', 'trimmed', 'by_context',
-           'by_list', 'by_place']
+           'EPONYM_AFTER', 'STOP', 'INNER', 'WORD', 'PLACE_BEFORE', 'Span', 'luhn', 'mod97', 'by_form', 'trimmed',
+           'by_context', 'by_list', 'by_place']
 
 # %% ../../nbs/library/40_deid/42_patterns.ipynb #8285ba25
 import re
@@ -144,7 +144,8 @@ def trimmed(text: str, a: int, b: int) -> tuple[int, int]:
     while words and ordinary(words[0]): words.pop(0)
     return (words[0][0], words[-1][1]) if words else (a, a)
 
-# %% ../../nbs/library/40_deid/42_patterns.ipynb #8a0079c4
+# %% ../../nbs/library/40_deid/42_patterns.ipynb #d2320d60
+INNER = re.compile(r" (?:IN|AT|OF|FROM|TO|ON|AND|WITH|FOR|BY|WAS|IS|HAS|HAD|WHO|WILL|PER|THE|SEEN|REPORTS|DENIES|CALLED|STATES|PRESENTS)(?= |$)")
 WORD = re.compile(r"(?<![\w@.-])(?:[A-Z][a-z'’]{1,20}|[A-Z]{2,20}|(?:O'|Mc|Mac|D')[A-Z][a-z]{1,20})(?:-[A-Z][a-z]{1,20})?(?![\w@])")
 
 def by_context(text: str) -> list[Span]:
@@ -152,7 +153,9 @@ def by_context(text: str) -> list[Span]:
     out = [Span(*m.span(1), "NAME") for m in INITIALS.finditer(text)]
     for e in CONTEXTS:
         for m in e.finditer(text):
-            a, b = trimmed(text, *m.span(1))
+            a, b = m.span(1)
+            cut = INNER.search(text, a, b) # capitals throughout: "DELGADO IN LOWELL"
+            a, b = trimmed(text, a, cut.start() if cut else b)
             if b > a and not EPONYM_AFTER.match(text, b) and any(len(w) > 1 and w.lower() not in STOP for w in re.findall(r"[A-Za-z'’-]+", text[a:b])): out.append(Span(a, b, "NAME"))
     return out
 
