@@ -4,17 +4,16 @@
 __all__ = ['HEX_PAIRS', 'CODES', 'BITS', 'SPACED', 'LEET', 'BASE64', 'WRAPPED', 'BASE32', 'ASCII85', 'JOINED', 'OPAQUE',
            'readable', 'rewritten', 'unpacked', 'Check', 'uncapitalised', 'turned', 'words', 'read']
 
-# %% ../../nbs/library/78_release/78c_disguise.ipynb #95733291
+# %% ../../nbs/library/78_release/78c_disguise.ipynb #cd197849
 import base64, binascii, codecs, html, quopri, re
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
-from ..core.settings import settings
 from ..deid.lexica import names, vocabulary
 from ..deid.patterns import by_list
 from .findings import Finding, Scan
 from .known import Known, known_in
-from .words import UNSEEN, identifiers, public, run_days, seen
+from .words import UNSEEN, identifiers, limits, public, run_days, seen
 
 # %% ../../nbs/library/78_release/78c_disguise.ipynb #caeaf1b3
 def readable(raw: bytes) -> str | None:
@@ -91,7 +90,7 @@ def unpacked(text: str):
     for raw in _numbers(text, CODES, 10): yield "character codes", raw, 0
     for raw in _numbers(text, BITS, 2): yield "bits", raw, 0
 
-# %% ../../nbs/library/78_release/78c_disguise.ipynb #2ee03a59
+# %% ../../nbs/library/78_release/78c_disguise.ipynb #bb392bfb
 @dataclass
 class Check:
     "One scan under way."
@@ -109,9 +108,8 @@ class Check:
     cache: dict = field(default_factory=dict) # texts already read → kinds found in them
 
     def __post_init__(self):
-        s = settings()
-        self.deepest = s.int("release", "max_depth")
-        self.left, self.members = self.left or s.int("release", "max_mb") << 20, self.members or s.int("release", "max_members")
+        self.deepest, most, many = limits()
+        self.left, self.members = self.left or most, self.members or many
 
     def found(self, where, kind, code, layer=""): self.scan.add(Finding(where, kind, code, layer))
     def document(self, text, where, layer="", depth=0): (self.reader or words)(self, text, where, layer, depth)

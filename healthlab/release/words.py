@@ -2,13 +2,12 @@
 
 # %% auto #0
 __all__ = ['UNSEEN', 'ALIKE', 'RUN_ID', 'RUNS', 'COLOUR', 'PSEUDONYM', 'COUNTED', 'DIHEDRAL', 'TURN', 'MEASURED', 'HASHES',
-           'FORMED', 'seen', 'public', 'run_days', 'public_host', 'snomed', 'harmless', 'prose', 'by_rules',
+           'FORMED', 'seen', 'public', 'limits', 'run_days', 'public_host', 'snomed', 'harmless', 'prose', 'by_rules',
            'identifiers']
 
-# %% ../../nbs/library/78_release/78b_words.ipynb #fa323408
-import base64, binascii, codecs, html, quopri, re
-from dataclasses import dataclass, field
-from urllib.parse import unquote_to_bytes
+# %% ../../nbs/library/78_release/78b_words.ipynb #79b2bd4f
+import re, time
+from functools import lru_cache
 
 from ..core.settings import settings
 from ..deid.lexica import fold, names, vocabulary
@@ -25,7 +24,7 @@ def seen(text: str) -> str:
     "The text as it looks: nothing invisible, lookalike letters as Latin ones, accents off."
     return text if text.isascii() else fold(UNSEEN.sub("", text).translate(ALIKE))
 
-# %% ../../nbs/library/78_release/78b_words.ipynb #96a223a0
+# %% ../../nbs/library/78_release/78b_words.ipynb #795fd4d9
 RUN_ID = re.compile(r"\d{8}T\d{6}Z?(?:-[0-9a-f]{6})?\Z")
 RUNS = re.compile(r"(20\d\d)(\d\d)(\d\d)T\d{6}Z-[0-9a-f]{6}")
 COLOUR = re.compile(r"(?:fill|stroke|color|background)[\w-]*\s*[:=]\s*[\"']?#\Z")
@@ -34,7 +33,17 @@ COUNTED = ("ID", "ACCOUNT", "DEVICE", "LICENSE", "HEALTHPLAN", "VEHICLE") # "mod
 
 def public() -> tuple[str, ...]:
     "Phrases that are everybody's ([release] public_phrases), lower case."
-    return tuple(p.lower() for p in settings().list("release", "public_phrases"))
+    return _public(int(time.monotonic() / 5))[0]
+
+@lru_cache(maxsize=2)
+def _public(now):
+    "Phrases and hosts that are everybody's, and limits; the settings are looked up again every five seconds."
+    s = settings()
+    return tuple(p.lower() for p in s.list("release", "public_phrases")), tuple(s.list("release", "public_hosts")), (s.int("release", "max_depth"), s.int("release", "max_mb") << 20, s.int("release", "max_members"))
+
+def limits() -> tuple[int, int, int]:
+    "How deep, how many bytes and how many members a scan goes."
+    return _public(int(time.monotonic() / 5))[2]
 
 def run_days(text: str) -> set[str]:
     "The days of the runs a text names by their run id, as ISO dates: a report may say when it was made."
@@ -44,7 +53,7 @@ def public_host(url: str) -> bool:
     "Whether an address is of a public standard or project ([release] public_hosts) and carries neither user nor query."
     m = re.match(r"(?:\w+://)?([^/@?#]+)([^?#]*)(\?|#)?", url)
     host = (m[1] if m else "").lower().split(":")[0]
-    ours = any(host == h or host.endswith("." + h) for h in settings().list("release", "public_hosts"))
+    ours = any(host == h or host.endswith("." + h) for h in _public(int(time.monotonic() / 5))[1])
     return bool(m) and ours and m[3] != "?" and not re.search(r"\d{9}", m[2])
 
 DIHEDRAL = ["0123456789", "1234067895", "2340178956", "3401289567", "4012395678", "5987604321", "6598710432", "7659821043", "8765932104", "9876543210"]

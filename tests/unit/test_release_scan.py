@@ -8,7 +8,7 @@ import zipfile
 import pytest
 
 from healthlab.core.errors import InputError
-from healthlab.release import scan
+from healthlab.release import scan, words
 from healthlab.release.known import Known
 
 
@@ -27,6 +27,9 @@ def small(monkeypatch):
     monkeypatch.setenv("HEALTHLAB_RELEASE_MAX_MB", "2")
     monkeypatch.setenv("HEALTHLAB_RELEASE_MAX_MEMBERS", "50")
     monkeypatch.setenv("HEALTHLAB_RELEASE_MAX_DEPTH", "4")
+    words._public.cache_clear()  # settings are looked up every five seconds
+    yield
+    words._public.cache_clear()
 
 
 # what                     how it is made                                                          why it stays
