@@ -4,7 +4,7 @@
 __all__ = ['FHIR', 'PARTS', 'OWN', 'PAGE', 'START', 'DOCS_CSP', 'metadata', 'catalogue', 'live', 'ready', 'measured', 'document',
            'docs', 'authenticated', 'secured', 'cross_origin', 'TypeName', 'mount', 'configured', 'create_app']
 
-# %% ../../nbs/library/90_service/98c_app.ipynb #dacb1016
+# %% ../../nbs/library/90_service/98c_app.ipynb #35a27a65
 import importlib, json, re, threading
 from collections.abc import Callable
 from functools import lru_cache
@@ -14,6 +14,7 @@ from flask import Flask, Response, g, request
 from werkzeug.routing import BaseConverter
 
 import healthlab
+from ..core.access import allowed as zone_roles
 from ..core.errors import HealthlabError
 from ..core.settings import settings
 from ..fhir.types import resource_types
@@ -160,7 +161,7 @@ def cross_origin(origins: list[str]) -> Callable:
         return response
     return headers
 
-# %% ../../nbs/library/90_service/98c_app.ipynb #90ed4c83
+# %% ../../nbs/library/90_service/98c_app.ipynb #57c7b817
 class TypeName(BaseConverter):
     "A resource type in a path; whether FHIR knows it is for the function to say."
     regex = "[A-Z][A-Za-z]*"
@@ -174,6 +175,7 @@ def mount(app: Flask, r: Route):
 def configured(app: Flask):
     "The settings the routes ask for at every request."
     s = settings()
+    app.config["ROLES"] = {action: zone_roles(s.get("service", "fhir_zone"), action) for action in ("read", "write")}
     app.config.update(FHIR_BASE=s.get("service", "url").rstrip("/") + "/fhir", FHIR_ZONE=s.get("service", "fhir_zone"), PROVENANCE=s.get("service", "provenance") == "yes")
     app.url_map.merge_slashes = False
     app.url_map.converters["fhir"] = TypeName

@@ -109,11 +109,13 @@ def operation(r: Route, params: list[dict], responses: dict) -> dict:
     if "{" in r.scope: op["description"] = f"Scope: `{r.scope}`"
     return op
 
-# %% ../../nbs/library/90_service/93_catalogue.ipynb #92d3bee8
+# %% ../../nbs/library/90_service/93_catalogue.ipynb #5996b977
 def described_fhir(r: Route, types: list[str]) -> dict:
     "The OpenAPI operation of a route of /fhir."
     schemas = dict(type={"type": "string", "enum": types}, id={"type": "string", "pattern": r"^[A-Za-z0-9\-.]{1,64}$"}, version={"type": "string", "pattern": r"^[1-9][0-9]{0,14}$"})
     params = [dict(name=n, required=True, schema=schemas[n], **{"in": "path"}) for n in in_path(r.path)]
+    if r.method == "GET" and r.function.__name__ == "search":
+        params.append(dict(name="search", required=False, description="search parameters of the type, see /fhir/metadata", style="form", explode=True, schema={"type": "object", "additionalProperties": {"type": "string"}}, **{"in": "query"}))
     good = dict(description="Done", content={"application/fhir+json": dict(schema={"$ref": "#/components/schemas/Resource"})})
     if r.path.endswith("$viewdefinition-run"): good["content"] |= {m: dict(schema={}) for m in ("application/x-ndjson", "application/json", "text/csv", "application/vnd.apache.parquet")}
     responses = {"200": good, "4XX": dict(description="OperationOutcome", content={"application/fhir+json": dict(schema={"$ref": "#/components/schemas/OperationOutcome"})})}

@@ -17,7 +17,7 @@ from ..fhir.temporal import parse as parse_time
 from ..fhir.ucum import UnitError, unit
 from .parameters import Parameter, compartment, parameters
 
-# %% ../../nbs/library/90_service/90a_indexing.ipynb #de9cf660
+# %% ../../nbs/library/90_service/90a_indexing.ipynb #d7ab78a3
 INFINITY = float("inf")
 KINDS = ("token", "string", "date", "quantity", "reference", "uri")
 
@@ -30,6 +30,7 @@ class Row(NamedTuple):
 
 def folded(text: str) -> str:
     "Lower case, accents off, white space single: how FHIR compares strings."
+    if text.isascii(): return " ".join(text.lower().split())
     return " ".join("".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)).casefold().split())
 
 # %% ../../nbs/library/90_service/90a_indexing.ipynb #8cd940b3
