@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 # checks run on small models and data that packages ship; nothing may try to fetch more
 export HF_HUB_OFFLINE := 1
 
-.PHONY: help env hub demo test check fix bench conformance notebooks clean
+.PHONY: help env hub demo test check fix bench conformance notebooks load fuzz clean
 
 help: ## list the recipes
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -64,6 +64,12 @@ conformance: env ## the public suites: passed and failed counts, with the failin
 
 bench: env ## figures as ratios against a named peer in the same run; kept under tests/bench/results
 	@$(PY) tests/bench/run.py $(AREAS)
+
+load: env ## mixed FHIR load on the service, generator included; kept under tests/load/results
+	@$(PY) tests/load/load.py --save
+
+fuzz: env ## schemathesis over the whole OpenAPI document, 10,000 cases; kept under tests/fuzz/results
+	@$(PY) tests/fuzz/fuzz.py --cases 10000 --save
 
 clean: ## remove the environment (data under var/ and reports/ stay)
 	rm -rf .venv healthlab.egg-info
