@@ -3,7 +3,8 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/library/40_deid/49_init.ipynb #48d71f27
+# %% ../../nbs/library/40_deid/49_init.ipynb #801db811
 from .policy import Policy, load_policy
+from .reidentification import reidentify
 from .run import DeidReport, deidentify
 from .text import Scrubbed, scrub

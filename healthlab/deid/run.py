@@ -4,7 +4,7 @@
 __all__ = ['SAFE_HARBOR', 'WANTED', 'DAY', 'NAME_WORD', 'BATCH', 'DeidReport', 'patient_lines', 'last_events', 'roster_of',
            'open_roster', 'somebody', 'treat', 'arrow', 'deidentify']
 
-# %% ../../nbs/library/40_deid/46_run.ipynb #6987f2e2
+# %% ../../nbs/library/40_deid/46_run.ipynb #e637d74c
 import base64, re, time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -19,12 +19,12 @@ from ..core.engine import map_items
 from ..core.keys import keys
 from ..core.settings import settings
 from .lexica import fold, vocabulary
-from .policy import METHODS, load_policy
+from .policy import METHODS, load_policy, policy_name
 from .resource import Context, pseudonym, shifted, transform
 from .text import Known, known_of, secret
 from ..fhir.structure import structural
 
-# %% ../../nbs/library/40_deid/46_run.ipynb #8e6908a7
+# %% ../../nbs/library/40_deid/46_run.ipynb #b999eeeb
 SAFE_HARBOR = {"A": "Names", "B": "Geographic subdivisions smaller than a state", "C": "Dates but the year; ages over 89", "D": "Telephone numbers", "E": "Fax numbers", "F": "E-mail addresses", "G": "Social security numbers", "H": "Medical record numbers",
                "I": "Health plan beneficiary numbers", "J": "Account numbers", "K": "Certificate and licence numbers", "L": "Vehicle identifiers", "M": "Device identifiers", "N": "Web addresses", "O": "IP addresses", "P": "Biometric identifiers",
                "Q": "Full-face photographs", "R": "Any other unique number, characteristic or code"}
@@ -43,6 +43,7 @@ class DeidReport:
     reasons: dict = field(default_factory=dict) # why resources were held back -> how many
     methods: dict = field(default_factory=dict) # method -> changes
     letters: dict = field(default_factory=dict) # HIPAA letter -> changes
+    where: dict = field(default_factory=dict)   # resource type -> method -> changes
     peak_mb: float = 0.0
     run_id: str = ""
 
@@ -196,7 +197,7 @@ def arrow(rows: list, run_id: str) -> bytes:
     with pa.ipc.new_stream(sink, b.schema) as w: w.write_batch(b)
     return sink.getvalue().to_pybytes()
 
-# %% ../../nbs/library/40_deid/46_run.ipynb #ae062f0f
+# %% ../../nbs/library/40_deid/46_run.ipynb #ab0bac30
 BATCH = 2000 # resources a worker treats at a time: a second's work
 
 def _jobs(lake, name, people, policy, key, today, run_id):
@@ -209,10 +210,11 @@ def _jobs(lake, name, people, policy, key, today, run_id):
 def _table(lake, name, people, policy, key, today, report, workers, roster):
     "The table's de-identified batches, counting as they pass."
     import pyarrow as pa
-    for data, counts, reasons in map_items(treat, _jobs(lake, name, people, policy, key, today, report.run_id), workers=workers, initializer=open_roster, initargs=roster):
+    for data, counts, reasons in map_items(treat, _jobs(lake, name, people, policy_name(policy), key, today, report.run_id), workers=workers, initializer=open_roster, initargs=roster):
         b = pa.ipc.open_stream(data).read_next_batch()
         for (method, letter), n in counts.items():
             report.methods[method] = report.methods.get(method, 0) + n
+            report.where.setdefault(name, Counter())[method] += n
             if letter: report.letters[letter] = report.letters.get(letter, 0) + n
         for k, n in reasons.items(): report.reasons[k] = report.reasons.get(k, 0) + n
         report.types[name] = report.types.get(name, 0) + b.num_rows
@@ -221,7 +223,7 @@ def _table(lake, name, people, policy, key, today, report, workers, roster):
 def deidentify(
     lake, # a Lake
     *,
-    policy: str = "safe-harbor", # safe-harbor, limited-data-set, or the path of a policy file
+    policy: str = None, # safe-harbor, limited-data-set, or the path of a policy file; None: the project's, `[deid] policy`
     run_id: str = None,          # made when not given
     workers: int = None,         # processes; None means [engine] workers
 ) -> DeidReport:
@@ -238,6 +240,7 @@ def deidentify(
         names, roster = [t for t in lake.tables("identified") if t[0].isupper()], roster_of(people)
         for name in names: _write(lake, name, _table(lake, name, people, policy, key, today, report, workers, roster), report)
         for gone in set(lake.tables("deidentified")) - set(names): _write(lake, gone, iter(()), report)
+        report.where = {k: dict(v) for k, v in report.where.items()}
         report.resources, report.dropped = sum(report.types.values()), sum(report.reasons.values())
         report.seconds, report.peak_mb = round(time.monotonic() - start, 3), _peak()
         audit.record("deidentify.end", zone="deidentified", run_id=report.run_id, detail={"resources": report.resources, "dropped": report.dropped})
