@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['SCHEDULING', 'demo_environment', 'demo', 'run', 'ingest', 'quality', 'deid', 'views', 'audit', 'pipelines', 'serve',
-           'hub', 'parser', 'main']
+           'hub', 'clients', 'parser', 'main']
 
 # %% ../nbs/library/99_command/99_cli.ipynb #0b722651
 import argparse, os, sys
@@ -159,6 +159,39 @@ def hub(args):
     from healthlab.hub.launch import launch
     launch(("steward", "researcher", "stakeholder") if args.demo else ("steward",))
 
+# %% ../nbs/library/99_command/99_cli.ipynb #e8595133
+def clients(args):
+    "who may use the service: add NAME --scope … | list | disable ID | account NAME --scope … | rotate-key"
+    from healthlab.core.errors import InputError
+    from healthlab.service import clients as known
+    if args.what == "list":
+        for c in known.list_clients(): print(f"{c['client_id']}  {c['name']:<20} {c['method']:<20} {c['role']:<11} {'off' if c['disabled'] else 'on':<4} {' '.join(c['scopes'])}")
+    elif args.what == "rotate-key": print(f"the signing key is now {known.rotate_signing_key()}")
+    elif not args.name: raise InputError("a name is missing", f"clients {args.what}", "See healthlab clients list", code="name-missing")
+    elif args.what == "disable":
+        if not known.disable_client(args.name): raise InputError("there is no such client, or it is off already", "clients disable", "See healthlab clients list", code="client-missing")
+        print("off: its tokens are refused from now on")
+    elif args.what == "account":
+        known.add_account(args.name, _password(), scopes=args.scope, role=args.role or "researcher")
+        print(f"account {args.name} may sign in")
+    else:
+        made = known.add_client(args.name, scopes=args.scope, role=args.role or "service", grants=args.grant or ("client_credentials",), redirect_uris=args.redirect, public=args.public, jwks_uri=args.jwks_uri, jwks=_key_set(args.jwks))
+        print("\n".join(f"{k}  {v}" for k, v in made.items()))
+        if "client_secret" in made: print("The secret is shown this once.", file=sys.stderr)
+
+def _password() -> str:
+    if not sys.stdin.isatty(): return sys.stdin.readline().rstrip("\n")
+    import getpass
+    return getpass.getpass("Password: ")
+
+def _key_set(file):
+    if not file: return None
+    import json
+    from healthlab.core.errors import InputError
+    try:
+        with open(file, encoding="utf-8") as f: return json.load(f)
+    except (OSError, ValueError): raise InputError("the key set cannot be read", "--jwks", "Name a file that holds a JWKS (RFC 7517) of public keys", "jwks") from None
+
 # %% ../nbs/library/99_command/99_cli.ipynb #2e63a7b6
 def parser() -> argparse.ArgumentParser:
     "The whole command line."
@@ -193,6 +226,16 @@ def parser() -> argparse.ArgumentParser:
     v.add_argument("--run-id", help="the run's id (the scheduler gives one)")
     v.add_argument("--image", default="healthlab:latest", help="cronjobs: the image that holds healthlab")
     verb(serve).add_argument("--bind", metavar="HOST:PORT", help="where to listen (default: [service] bind)")
+    v = verb(clients)
+    v.add_argument("what", choices=["add", "list", "disable", "account", "rotate-key"])
+    v.add_argument("name", nargs="?", help="a name for it; with disable, a client's id")
+    v.add_argument("--scope", action="append", default=[], help="what it may ask for, e.g. nlp or system/*.rs; repeat for more")
+    v.add_argument("--role", help="steward, researcher, stakeholder or service (default: service; of an account researcher)")
+    v.add_argument("--grant", action="append", help="client_credentials (default), authorization_code, refresh_token; repeat for more")
+    v.add_argument("--jwks", metavar="FILE", help="its public keys: it signs in with private_key_jwt")
+    v.add_argument("--jwks-uri", metavar="URL", help="or where they are, below one of [oauth] jwks_allowed")
+    v.add_argument("--redirect", action="append", default=[], metavar="URL", help="an address codes may be sent to; repeat for more")
+    v.add_argument("--public", action="store_true", help="it can keep no secret: only with PKCE")
     verb(hub)
     return p
 

@@ -138,7 +138,7 @@ def _check_jwks(jwks):
         if k.is_private or k.key_type == "oct": raise InputError("the key set holds a private or symmetric key", "jwks", "Register public keys only", "jwks-private")
         if not k.kid: raise InputError("a key without kid", "jwks", "Give every key a kid", "jwks-kid")
 
-# %% ../../nbs/library/90_service/94b_clients.ipynb #43e540df
+# %% ../../nbs/library/90_service/94b_clients.ipynb #40ffed09
 _GRANTS = ("client_credentials", "authorization_code", "refresh_token")
 
 def add_client(
@@ -153,6 +153,7 @@ def add_client(
     public: bool = False,    # no secret and no key: only with PKCE
 ) -> dict:                   # client_id, and client_secret when one was made: shown once, never stored
     "Registers a client."
+    if not scopes: raise InputError("a client needs at least one scope", "scopes", "Name what it may do, e.g. nlp or system/*.rs")
     for s in scopes:
         if not grantable(s): raise InputError("a scope the service does not know", s[:60] if s.isprintable() else "", "Use plain scopes such as nlp or SMART scopes such as system/*.rs", "scope-unknown")
     if role not in ROLES: raise InputError("unknown role", "role", f"Use one of: {', '.join(ROLES)}")
