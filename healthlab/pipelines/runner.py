@@ -41,6 +41,8 @@ def safe_error(
 # %% ../../nbs/library/80_pipelines/83_runner.ipynb #93fc2e11
 def _register_engine():
     "Register the papermill engine `healthlab` (once); papermill is imported only when something runs."
+    from healthlab.release.guard import check_output, current
+    from nbformat import from_dict
     from papermill.clientwrap import PapermillNotebookClient
     from papermill.engines import NBClientEngine, papermill_engines
     from traitlets.config import Config
@@ -53,6 +55,10 @@ def _register_engine():
             output = super().process_message(msg, cell, cell_index)
             cell.outputs = [o for o in cell.get("outputs", []) if not (o.output_type == "stream" and o.name == "stderr")]
             return output
+
+        def execute_cell(self, cell, *args, **kwargs):
+            try: return super().execute_cell(cell, *args, **kwargs)
+            finally: cell.outputs = [from_dict(check_output(o, known=current())) for o in cell.get("outputs", [])] # before papermill writes the cell
 
     class Engine(NBClientEngine):
         @classmethod
@@ -105,7 +111,7 @@ def _execute(notebook, folder, parameters):
     logging.getLogger("papermill").setLevel(logging.ERROR)
     try:
         papermill.execute_notebook(str(notebook), str(folder / "report.ipynb"), parameters or None, engine_name="healthlab", kernel_name="python3",
-            language="python", progress_bar=False, cwd=str(settings().root), start_timeout=120, execution_timeout=settings().int("pipelines", "cell_timeout"))
+            language="python", progress_bar=False, autosave_cell_every=0, cwd=str(settings().root), start_timeout=120, execution_timeout=settings().int("pipelines", "cell_timeout"))
     except PapermillExecutionError as e:
         return {"type": e.ename, "message": e.evalue if own_error(e.ename) else f"{e.ename}: {WITHHELD}", "cell": e.cell_index}
     except CellTimeoutError:
