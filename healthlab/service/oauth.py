@@ -238,7 +238,7 @@ def _server(app):
     server.register_extension(_Issuer())
     return server
 
-# %% ../../nbs/library/90_service/94d_oauth.ipynb #e5397c46
+# %% ../../nbs/library/90_service/94d_oauth.ipynb #37ed3310
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>healthlab: sign in</title><meta name="viewport" content="width=device-width">
 <main><h1>Sign in to healthlab</h1><p><b>{client}</b> asks to act in your name:</p><ul>{scopes}</ul><p role="alert">{message}</p>
 <form method="post" action="{action}"><input type="hidden" name="seal" value="{seal}">
@@ -250,13 +250,13 @@ def _seal(nonce): return hmac.digest(keys().derive("oauth form"), nonce.encode()
 
 def _page(grant, message=""):
     from flask import Response, request
-    nonce, target = secrets.token_urlsafe(24), urlsplit(grant.redirect_uri)
+    nonce, target, here = secrets.token_urlsafe(24), urlsplit(grant.redirect_uri), request.script_root + "/oauth/authorize"
     text = _PAGE.format(client=html.escape(grant.client.name), scopes="".join(f"<li><code>{html.escape(s)}</code></li>" for s in grant.request.payload.scope.split()),
-                        message=html.escape(message), action=html.escape("/oauth/authorize?" + request.query_string.decode("latin-1")), seal=_seal(nonce))
+                        message=html.escape(message), action=html.escape(here + "?" + request.query_string.decode("latin-1")), seal=_seal(nonce))
     out = Response(text, 200 if not message else 401, content_type="text/html; charset=utf-8")
     out.headers.update({"Content-Security-Policy": f"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self' {target.scheme}://{target.netloc}", "X-Frame-Options": "DENY",
                         "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
-    out.set_cookie("authorize", nonce, httponly=True, samesite="Strict", secure=issuer().startswith("https:"), path="/oauth/authorize", max_age=600)
+    out.set_cookie("authorize", nonce, httponly=True, samesite="Strict", secure=issuer().startswith("https:"), path=here, max_age=600)
     return out
 
 def _check_address(request):

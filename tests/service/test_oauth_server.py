@@ -234,3 +234,9 @@ def test_nonsense_is_answered_with_an_oauth_error(http, form):
 def test_nonsense_on_the_page_is_never_redirected(http, app_client, query):
     answer = http.get("/oauth/authorize", query_string={k: v.replace("CLIENT", app_client) for k, v in query.items()})
     assert answer.status_code in (400, 401) and "Location" not in answer.headers and "evil" not in answer.text
+
+
+def test_under_a_prefix_the_page_comes_back_to_itself(http, app_client):
+    query = dict(response_type="code", client_id=app_client, redirect_uri=BACK, scope="user/Patient.rs", code_challenge=CHALLENGE, code_challenge_method="S256")
+    page = http.get("/oauth/authorize", query_string=query, environ_base={"SCRIPT_NAME": "/services/healthlab"})
+    assert 'action="/services/healthlab/oauth/authorize?' in page.text and "Path=/services/healthlab/oauth/authorize" in page.headers["Set-Cookie"]
