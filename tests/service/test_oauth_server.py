@@ -238,5 +238,5 @@ def test_nonsense_on_the_page_is_never_redirected(http, app_client, query):
 
 def test_under_a_prefix_the_page_comes_back_to_itself(http, app_client):
     query = dict(response_type="code", client_id=app_client, redirect_uri=BACK, scope="user/Patient.rs", code_challenge=CHALLENGE, code_challenge_method="S256")
-    page = http.get("/oauth/authorize", query_string=query, environ_base={"SCRIPT_NAME": "/services/healthlab"})
+    page = http.get("/oauth/authorize", query_string=query, base_url="http://localhost/services/healthlab")
     assert 'action="/services/healthlab/oauth/authorize?' in page.text and "Path=/services/healthlab/oauth/authorize" in page.headers["Set-Cookie"]
