@@ -208,7 +208,7 @@ def narratives(resource: str) -> list[str]:
     for div in re.findall(r'"div": ?("(?:[^"\\]|\\.)*")', resource): out.append(re.sub(r"<[^>]*>", " ", json.loads(div)))
     return out
 
-# %% ../../nbs/library/78_release/78a_known.ipynb #733bada6
+# %% ../../nbs/library/78_release/78a_known.ipynb #4f038451
 @lru_cache(maxsize=4)
 def _opened(url, source, stamp, raw):
     d = json.loads(raw)
@@ -219,8 +219,8 @@ def known(
     lake, # healthlab.lake.Lake
 ) -> Known | None:
     "The lake's index for whoever holds the key; None where there is no index or no key."
+    if not lake.storage.exists(FILE): return None # asked first: a check makes no key where there is none
     try: k = keys()
     except HealthlabError: return None
-    if not lake.storage.exists(FILE): return None
     raw = lake.storage.read(FILE)
     return _opened(lake.url, k.fingerprint(), hashlib.blake2b(raw).hexdigest(), raw)
