@@ -14,13 +14,14 @@ from ..core.errors import InputError
 from ..core.settings import settings
 from ..fhir.types import release
 
-# %% ../../nbs/library/40_deid/40_policy.ipynb #12210049
+# %% ../../nbs/library/40_deid/40_policy.ipynb #5553702b
 METHODS = {
     "keep": "left as it is", "drop": "removed", "walk": "its elements are treated one by one", "shift": "moved by the patient's own number of days", "year": "cut to the year",
     "birthdate": "shifted; of people over 89 only that they are", "age": "over 89 becomes 90", "address": "state, country and three digits of the ZIP stay", "town": "city, state, ZIP and country stay",
     "identifier": "its value becomes a keyed pseudonym", "pseudonym": "becomes a keyed pseudonym", "label": "becomes a neutral label with a keyed number", "uid": "becomes a keyed DICOM UID", "id": "becomes a keyed pseudonym",
     "reference": "points at the pseudonym of what it pointed at", "scrub": "free text: identifiers in it are replaced", "attachment": "text is scrubbed, everything else removed", "uri": "kept when it names a public standard, else removed",
     "extension": "by its URL", "resource": "treated as the resource it is", "substitute": "replaced by a fixed text",
+    "mask": "a region of an image is blanked",
 }
 
 MEANINGS = frozenset("staff label uid control structure variable drop".split()) # what a carrier's path may be treated as besides FHIR types
@@ -51,7 +52,7 @@ class Policy:
         rows = [f"| `{k}` | {v[0]} | {v[1]} | {METHODS[v[0]]} |" for k, v in {**self.types, **self.paths}.items()]
         return "\n".join([f"**{self.name}** ({self.basis}), fingerprint `{self.fingerprint}`", "", "| element | method | HIPAA | meaning |", "|---|---|---|---|", *rows])
 
-# %% ../../nbs/library/40_deid/40_policy.ipynb #1b05df9b
+# %% ../../nbs/library/40_deid/40_policy.ipynb #dc599e5d
 CARRIERS = ("hl7v2", "ccda", "csv", "dicom")
 
 def load_policy(
@@ -77,9 +78,10 @@ def _loaded(name: str) -> Policy:
         rules = {**d["types"], **d["paths"]}
         own = {f"{c} {k}": v for c in CARRIERS for k, v in d.get(c, {}).items()}
         wrong = [f"{k}: {v[0]}" for k, v in {**rules, **{k: v for k, v in own.items() if not isinstance(v, str)}}.items() if v[0] not in METHODS]
-        p = Policy(d["name"], d["basis"], d["types"], d["paths"], frozenset(d["coded"]), d["extensions"], tuple(d["uris"]), frozenset(d["zip3_restricted"]["prefixes"]), hashlib.sha256(data).hexdigest()[:16], tuple(d.get("notes", ())), {c: d[c] for c in CARRIERS if c in d})
+        p = Policy(d["name"], d["basis"], d["types"], d["paths"], frozenset(d["coded"]), d["extensions"], tuple(d["uris"]), frozenset(d["zip3_restricted"]["prefixes"]), hashlib.sha256(data).hexdigest()[:16], tuple(d.get("notes", ())), {c: d[c] for c in (*CARRIERS, "dicom_masks") if c in d})
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as e:
         raise InputError(f"the policy cannot be read ({type(e).__name__})", Path(str(file)).name, "Compare it with healthlab/deid/policies/safe-harbor.json", code="policy-broken") from None
+    wrong += [f"dicom_masks[{i}]" for i, m in enumerate(d.get("dicom_masks", [])) if not (isinstance(m, dict) and isinstance(m.get("when"), dict) and m["when"] and isinstance(m.get("rectangles"), list) and all(isinstance(r, list) and len(r) == 4 and all(isinstance(x, int) for x in r) for r in m["rectangles"]))]
     unknown = [k for k in d["paths"] if k.split(".")[0] not in release()["types"]]
     unknown += [f"{k}: {v}" for k, v in own.items() if isinstance(v, str) and v.split(".")[0] not in {*release()["types"], *d["types"], *MEANINGS}]
     if wrong or unknown: raise InputError(f"the policy names {', '.join(wrong + unknown)}, which does not exist", Path(str(file)).name, f"Methods: {', '.join(METHODS)}", code="policy-broken")

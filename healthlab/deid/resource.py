@@ -258,7 +258,7 @@ def _element(c, v, name, json, e, kind):
         return [x for x in made if x not in (None, {}, [])] or None
     return _treated(c, v, name, json, kind, method, letter, more)
 
-# %% ../../nbs/library/40_deid/44_resource.ipynb #de0dfef2
+# %% ../../nbs/library/40_deid/44_resource.ipynb #4a98453c
 def _treated(c, v, name, json, kind, method, letter, more):
     "One value by its method; None removes it."
     if v is None: return v
@@ -279,7 +279,7 @@ def treated_as(
 ):
     "A value of another form of the record, treated as the policy treats its FHIR counterpart; None removes it."
     POLICIES.setdefault(c.policy.fingerprint, c.policy)
-    owner, _, name = meaning.partition(".")
+    owner, _, name = meaning.rpartition(".") if "." in meaning else (meaning, "", "")
     kind = members(owner)[name][1] if name else owner
     method, letter, *more = c.policy.rule(meaning if name else "", kind)
     if method == "drop":
