@@ -2,13 +2,15 @@
 
 # %% auto #0
 __all__ = ['PROBLEM_JSON', 'TITLES', 'FHIR_ANSWERS', 'OUTCOME', 'Route', 'arguments', 'in_path', 'Fault', 'Problem', 'problem',
-           'schema_of', 'described', 'operation', 'described_fhir', 'openapi', 'endpoint_map']
+           'schema_of', 'made_of_structs', 'of_structs', 'described', 'operation', 'described_fhir', 'openapi',
+           'endpoint_map']
 
-# %% ../../nbs/library/90_service/93_catalogue.ipynb #d1bcb321
+# %% ../../nbs/library/90_service/93_catalogue.ipynb #215624c8
 import dataclasses, inspect, re, typing
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter # request and response models: Rust-speed checks, JSON Schema from annotations
 
 from .interactions import Reply
@@ -69,19 +71,31 @@ def problem(status: int, detail: str = "", code: str = "", request_id: str = "",
     p = Problem(title=TITLES.get(status, "Error"), status=status, detail=detail, code=code, instance=f"urn:uuid:{request_id}" if request_id else "", errors=list(errors), **more)
     return p.model_dump_json(exclude_defaults=False).encode()
 
-# %% ../../nbs/library/90_service/93_catalogue.ipynb #ffbdc5f8
+# %% ../../nbs/library/90_service/93_catalogue.ipynb #cb2de83f
 FHIR_ANSWERS = {"type": "object", "required": ["resourceType"], "properties": {"resourceType": {"type": "string"}}}
 OUTCOME = {"type": "object", "required": ["resourceType", "issue"], "properties": {"resourceType": {"const": "OperationOutcome"}, "issue": {"type": "array", "minItems": 1, "items": {"type": "object"}}}}
 
 def schema_of(kind: Any, found: dict, mode: str = "serialization") -> dict:
     "The JSON Schema of a type; models go to the components."
     if kind in (None, inspect.Parameter.empty, dict, Reply, typing.Any): return {"type": "object"} if kind is dict else {}
+    if made_of_structs(kind): return of_structs(kind, found)
     made = TypeAdapter(kind).json_schema(ref_template="#/components/schemas/{model}", mode=mode)
     found.update(made.pop("$defs", {}))
     if made.get("type") == "object" and "title" in made and isinstance(kind, type) and (issubclass(kind, BaseModel) or dataclasses.is_dataclass(kind)):
         found[kind.__name__] = made
         return {"$ref": f"#/components/schemas/{kind.__name__}"}
     return made
+
+def made_of_structs(kind: Any) -> bool:
+    "Whether a type is a msgspec struct, or a list of them."
+    inner = typing.get_args(kind)[0] if typing.get_origin(kind) is list else kind
+    return isinstance(inner, type) and issubclass(inner, msgspec.Struct)
+
+def of_structs(kind: Any, found: dict) -> dict:
+    "The JSON Schema of structs."
+    (schema,), parts = msgspec.json.schema_components((kind,), ref_template="#/components/schemas/{name}")
+    found.update(parts)
+    return schema
 
 def described(r: Route, found: dict) -> dict:
     "The OpenAPI operation of a route of /v1."
