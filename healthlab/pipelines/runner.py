@@ -38,7 +38,7 @@ def safe_error(
     said = evalue if own_error(ename) else WITHHELD
     return {"ename": ename, "evalue": said, "traceback": [*frames, f"{ename}: {said}"]}
 
-# %% ../../nbs/library/80_pipelines/83_runner.ipynb #93fc2e11
+# %% ../../nbs/library/80_pipelines/83_runner.ipynb #04dd90a4
 def _register_engine():
     "Register the papermill engine `healthlab` (once); papermill is imported only when something runs."
     from healthlab.release.guard import check_output, current
@@ -58,7 +58,8 @@ def _register_engine():
 
         def execute_cell(self, cell, *args, **kwargs):
             try: return super().execute_cell(cell, *args, **kwargs)
-            finally: cell.outputs = [from_dict(check_output(o, known=current())) for o in cell.get("outputs", [])] # before papermill writes the cell
+            finally:
+                if cell.cell_type == "code": cell.outputs = [from_dict(check_output(o, known=current())) for o in cell.get("outputs", [])] # before papermill writes the cell
 
     class Engine(NBClientEngine):
         @classmethod
