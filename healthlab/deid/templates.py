@@ -118,7 +118,7 @@ License number: {id} ({state})
 {first} {last} | {date} | {hospital}
 """
 
-# %% ../../nbs/library/40_deid/42b_templates.ipynb #e5e7f793
+# %% ../../nbs/library/40_deid/42b_templates.ipynb #101c5a7e
 CLINICAL = r"""
 This is a {old} man with {disease}, seen by {doc}.
 The patient is a {old} female w/ {abbr} and {symptom}.
@@ -248,10 +248,14 @@ CPS worker {full}, {phone}, involved since {month}.
 Probation officer {last}, {city} county.
 Ref: {id}. Clinic letter typed {date}. NHS No: {id}. Dr {last}, consultant in {dept}, {hospital}.
 GP: Dr {last}, {line}, {city}, {zip}.
+Symptoms began on {date}. {symptom} started after work at {company}.
+{date} 0915 {doc}/n/Signed {initials} {date} 1730
+Called {full} at 0850 and at {phone}.
+{last} called back at 1702. Time of note 0915.
 Seen in {city} by locum Dr {full}. Bloods {date}.
 """
 
-# %% ../../nbs/library/40_deid/42b_templates.ipynb #db849ca0
+# %% ../../nbs/library/40_deid/42b_templates.ipynb #649f12ff
 GENERAL = r"""
 My name is {full}.
 Hi, I'm {first} from {company}. Is {first} in?
@@ -383,6 +387,16 @@ Professor {last} of {school} wrote to {titled}.
 Ask {first} in accounting, or {first} at the desk.
 ok thx {first}
 {first}?
+{first} likes to read and is never late.
+{last} was right about everything.
+It was {first} who left, not {first}.
+Nobody liked the old {last} building.
+{company} is a start-up from {city}.
+{company} later became {company}.
+We all like {company} and {org}.
+We came from {city} by train.
+President {last} thanked Senator {full}.
+{full} PhD/n/{line}/n/{city}
 Thanks, {first}.
 i told {first} and {first} already
 """
@@ -426,7 +440,7 @@ Je m'appelle {full}, j'habite {line} à {city}.
 Mi chiamo {full}, abito a {city}.
 """
 
-# %% ../../nbs/library/40_deid/42b_templates.ipynb #021d0b96
+# %% ../../nbs/library/40_deid/42b_templates.ipynb #abcddc58
 NOTHING = r"""
 {eponym} was suspected; {eponym} was negative.
 History of {eponym}, {disease} and {disease}.
@@ -528,6 +542,8 @@ CC: Fall and laceration. Burn, right arm. Sample Name: Burn - Consult
 Back on the {trade}. She was out of {trade} for {n} days.
 {trade}/n/{trade} {dose}/n/{trade} {dose} {abbr}
 BP: {n}/{n}, HR: {n}, RR: {n}. I/O {n}/{n}. Severity: {n}/10. Reflexes 2/4. Strength 5/5.
+Accu-Cheks before meals. Med/Surg and Telemetry beds. Blink reflex normal. Time 0915, 1730, 2227.
+Per the president of the society and the prime minister, no change. God bless.
 Discussed w/ {dept}. Consulted w/ {dept} and {dept}.
 Servicio: Urología. Nota clínica. Durante el ingreso se realizó TAC. Escala de Glasgow 15. Ingreso en UCI.
 Evolución: Durante su hospitalización presentó fiebre. Hemocultivos negativos. Rosa de Bengala y Test de Coombs negativos.

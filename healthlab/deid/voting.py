@@ -2,8 +2,8 @@
 
 # %% auto #0
 __all__ = ['INVISIBLE', 'ALIKE', 'MIXED', 'SCANNED', 'DIGITS', 'PRIORITY', 'UNIT_AFTER', 'IP', 'PRESSURE', 'STATES', 'CORNER_AT',
-           'CORNER', 'TESTS', 'FIRST', 'TERMS', 'OF', 'EDGE', 'NAMELIKE', 'DOUBT', 'BETWEEN', 'readable', 'merged',
-           'by_tagger', 'propagated', 'combined']
+           'CORNER', 'NUMBERED', 'TESTS', 'FIRST', 'TERMS', 'OF', 'RANK', 'EDGE', 'NAMELIKE', 'DOUBT', 'BETWEEN',
+           'readable', 'merged', 'by_tagger', 'propagated', 'combined']
 
 # %% ../../nbs/library/40_deid/42f_voting.ipynb #a6ba9378
 import re
@@ -43,7 +43,7 @@ def merged(spans: list[Span]) -> list[Span]:
         else: out.append(s)
     return out
 
-# %% ../../nbs/library/40_deid/42f_voting.ipynb #ecab901c
+# %% ../../nbs/library/40_deid/42f_voting.ipynb #84f57974
 UNIT_AFTER = re.compile(r"\s?(?:mg|mcg|ml|kg|g|units?|mmhg|mmol|meq|iu|cc|mm|cm|bpm|%|x10|k/ul|/\d{1,2}\b)", re.IGNORECASE)
 IP = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}|(?:[0-9a-f]{1,4}:){3,}[0-9a-f:]*", re.IGNORECASE)
 
@@ -78,9 +78,12 @@ def _date(seen, a, b, p):
     t = seen[a:b]
     return "DATE" if re.search(r"\d", t) and not PRESSURE.search(seen, max(0, a - 20), a) and (DATE.search(t) or (p > .6 and re.search(r"\d\W+\w|[^\W\d]{3}", t) and not re.fullmatch(r"(?:18|19|20)\d\d|\d{1,3}|\d+[.]\d+|\d{1,2}:\d\d", t) and not UNIT_AFTER.match(seen, b))) else None
 
+NUMBERED = re.compile(r"(?i:(?:\b(?:x|ext|extension|pager|beeper|id|no|nr|number|code|pin|mrn|acct|account|phone|tel|col|call|page|chart|room|box)|[#:])[.:#]? {0,2})$") # what four digits need before them to be more than a time
+
 def _number(seen, a, b, p):
     t = seen[a:b]
     n = sum(c.isdigit() for c in t)
+    if t.isdigit() and n < 5 and not NUMBERED.search(seen, max(0, a - 16), a): return None
     return "ID" if n > 2 and len(re.sub(r"\W", "", t)) > 3 and not re.fullmatch(r"(?:19|20)\d\d|\d+\.\d{1,3}", t) and not UNIT_AFTER.match(seen, b) else None
 
 def _contact(seen, a, b, p):
@@ -88,7 +91,7 @@ def _contact(seen, a, b, p):
     return "EMAIL" if "@" in t else "IP" if IP.fullmatch(t) else "URL" if len(t) > 4 and re.search(r"[./]", t) else None
 
 TESTS = {"NAME": _name, "LOCATION": _place, "ORGANIZATION": _organisation, "DATE": _date, "ID": _number, "CONTACT": _contact,
-         "PHONE": lambda seen, a, b, p: "PHONE" if sum(c.isdigit() for c in seen[a:b]) > 3 and not re.fullmatch(r"(?:19|20)\d\d", seen[a:b]) else None,
+         "PHONE": lambda seen, a, b, p: "PHONE" if sum(c.isdigit() for c in seen[a:b]) > (3 if NUMBERED.search(seen, max(0, a - 16), a) else 4) else None,
          "USERNAME": lambda seen, a, b, p: "USERNAME" if b - a > 2 and not _plain(seen[a:b]) else None,
          "AGE": lambda seen, a, b, p: "AGE" if re.match(r"9\d|1[0-4]\d|[Nn]inet|NINET", seen[a:b]) else None}
 
@@ -102,6 +105,7 @@ def _eponym(seen, a):
     m = FIRST.match(seen, a)
     return m and (OF.search(seen, max(0, a - 20), a) or m[0].lower() in EPONYMS and EPONYM_AFTER.match(seen, m.end()) or TERMS.match(seen, a))
 
+RANK = re.compile(r"(?:(?:president|prime|minister|senator|judge|coach|officer|professor|king|queen|captain|father|mother|brother|sister|uncle|aunt|dr|mr|mrs|ms|miss|nurse)\.? )+(?=\w)", re.IGNORECASE)
 EDGE = " \t\n,;:.'’\"()[]{}<>|^*#=-–—/\\"
 
 def by_tagger(seen: str, votes: Votes, threshold: float = .4) -> list[Span]:
@@ -111,6 +115,7 @@ def by_tagger(seen: str, votes: Votes, threshold: float = .4) -> list[Span]:
         while b > a and seen[b - 1] in EDGE: b -= 1
         while a < b and seen[a] in EDGE: a += 1
         kind = TESTS[label](seen, a, b, p) if b > a and not (label in ("NAME", "LOCATION", "ORGANIZATION") and _eponym(seen, a)) else None
+        if kind == "NAME" and (m := RANK.match(seen, a, b)): a = m.end()
         if kind: out.append(Span(a, b, kind))
     return out
 

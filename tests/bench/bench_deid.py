@@ -31,7 +31,7 @@ DATA = Path(os.environ.get("HEALTHLAB_SHARED_DATA", Path(__file__).parents[2].pa
 PEERS = os.environ.get("HEALTHLAB_BENCH_DEID_PEERS", "")
 NAMES = {"presidio": "presidio-analyzer", "philter": "philter-ucsf", "scrubadub": "scrubadub", "pydeid": "pydeid"}
 SEED = 77
-FEW = 250  # texts of a set that peers see too
+FEW = 100  # texts of a set that peers see too
 SPEED = """
 import json, resource, sys, time
 from healthlab.deid.text import scrub
