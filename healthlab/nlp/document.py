@@ -68,7 +68,7 @@ class Picture(Struct):
     markup: str
     def _repr_html_(self) -> str: return self.markup
 
-# %% ../../nbs/library/50_nlp/59c_document.ipynb #51d7e799
+# %% ../../nbs/library/50_nlp/59c_document.ipynb #fe73e04c
 _COMMON = {k: frozenset(v.split()) for k, v in {
     "English": "the of and to in is was with for on patient no that he she his her are has had as by from or this be at not were which an", "Spanish": "el la los las de del que y en un una por con para se su al paciente es fue no más como", "French": "le la les des du de et est une un dans pour avec sur par qui au aux patient pas il elle ne", "German": "der die das und ist mit den von zu im ein eine für auf dem nicht wurde patient keine des sich bei",
     "Italian": "il la di che e un una per con del della dei sono è non si nel paziente alla gli le", "Portuguese": "o a os as de do da que e em um uma para com não no na por paciente foi dos das", "Dutch": "de het een van en in is met voor op te dat niet patiënt werd aan bij geen zijn"}.items()}
@@ -94,6 +94,7 @@ def _readable(text) -> tuple[str, str, list[str]]:
         try: text = bytes(text).decode("utf-8-sig")
         except UnicodeDecodeError: text = bytes(text).decode("cp1252", "replace")
     if not isinstance(text, str): raise InputError("a note is not text", type(text).__name__, "Give strings.", "note-type")
+    text = re.sub("[\ud800-\udfff]", "\ufffd", text)
     most = settings().int("nlp", "longest")
     if len(text) > most: raise InputError("a note is too long", f"{len(text):,} characters", f"Cut it, or raise [nlp] longest ({most:,}).", "note-long")
     warnings, read = [], text

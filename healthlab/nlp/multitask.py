@@ -4,7 +4,7 @@
 __all__ = ['ENDINGS', 'CHANNELS', 'Head', 'heads', 'ending', 'viterbi', 'mentions', 'log_softmax', 'Plan', 'Item', 'items',
            'Average', 'logits', 'head_of', 'decode', 'evaluate', 'train']
 
-# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #1f755d1a
+# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #0150789b
 import math
 import random
 import time
@@ -18,7 +18,7 @@ from msgspec import Struct, field
 from ..core.errors import HealthlabError
 from ..encoder import Tagger
 from ..encoder.base import Base, base, batches, padded
-from ..encoder.network import network
+from ..encoder.network import merged, network
 from ..encoder.words import SHAPES, windows
 from .corpora import Example, Mention, Score, longest, score
 
@@ -221,7 +221,7 @@ def _loss(net, batch, head: dict[str, Head], genre: tuple[int, int, int], tensor
     mean = torch.zeros(len(batch), last - first).index_add_(0, row, y[:, first:last]) / torch.bincount(row, minlength=len(batch))[:, None]
     return loss + .1 * torch.nn.functional.cross_entropy(mean, torch.full((len(batch),), mine))
 
-# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #38c061a9
+# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #9b593eec
 def _card(encoder: Base, head: dict[str, Head], genres: list[str], plan: Plan, examples: int) -> dict:
     labels = [f"{h.name}.{t}" for h in head.values() for t in ("O", *(f"{p}-{l}" for l in h.labels for p in "BI"))] + [f"genre.{g}" for g in genres]
     return {"labels": labels, "heads": {k: list(h.labels) for k, h in head.items()}, "genres": genres, "layers": encoder.layers, "adapter": "full", "rank": 0, "encoder": encoder.name, "encoder_fingerprint": encoder.fingerprint,
@@ -230,8 +230,9 @@ def _card(encoder: Base, head: dict[str, Head], genres: list[str], plan: Plan, e
 def _tagger(net, encoder: Base, card: dict) -> Tagger:
     return Tagger(encoder, dict(card), net.merged(), CHANNELS)
 
-def _network(encoder: Base, outputs: int, plan: Plan):
-    return network(encoder.weights(encoder.layers), layers=encoder.layers, heads=encoder.heads, labels=outputs, eps=encoder.eps, channels={"shape": 1 + SHAPES * 3, "ending": 1 + ENDINGS}, drop=plan.dropout)
+def _network(encoder: Base, outputs: int, plan: Plan, start: Tagger | None):
+    own = encoder.weights(encoder.layers)
+    return network(merged(own, start.learnt) if start else own, layers=encoder.layers, heads=encoder.heads, labels=outputs, eps=encoder.eps, channels={"shape": 1 + SHAPES * 3, "ending": 1 + ENDINGS}, drop=plan.dropout)
 
 # %% ../../nbs/library/50_nlp/50a_multitask.ipynb #b104c683
 def logits(tagger: Tagger, # trained by `train`
@@ -280,11 +281,12 @@ def evaluate(tagger: Tagger, held: dict[str, list[Example]], *, threads: int = 1
         out[name] = score([longest([Mention(m.start, m.end, m.label) for m in e.mentions if m.label in h.labels]) for e in examples], found)
     return out
 
-# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #da2ad359
+# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #bfc31951
 def train(corpora: dict[str, tuple[list[Example], list[Example]]], # name → (to learn from, held out)
           plan: Plan,
           *,
           checkpoint: str | None = None, # the encoder, as for `healthlab.encoder.base`
+          start: Tagger | None = None,   # go on from a tagger of the same heads
           watch: Callable | None = None  # called with (figures, tagger) after each epoch; True ends the training
          ) -> Tagger:
     "Fine-tunes the encoder on every corpus together. `HealthlabError` when a corpus has nothing to learn."
@@ -297,14 +299,16 @@ def train(corpora: dict[str, tuple[list[Example], list[Example]]], # name → (t
     data = _joined({k: items(tr, head[k], encoder, plan) for k, (tr, _) in corpora.items()}, plan.beside)
     where = {k: (columns, columns + len(genres), genres.index(plan.genre.get(k, k))) for k in corpora}
     card = _card(encoder, head, genres, plan, sum(len(tr) for tr, _ in corpora.values()))
-    return _fit(data, head, where, columns + len(genres), encoder, plan, card, {k: dev for k, (_, dev) in corpora.items() if dev}, watch)
+    if start and start.card["labels"] != card["labels"]: raise HealthlabError("the tagger to go on from has other heads", ", ".join(start.card.get("heads", ())), "Give the corpora it was trained on, or start afresh", "nlp-start")
+    if start: card["went_on_from"] = {k: start.card.get(k) for k in ("steps", "history", "seed", "lr")}
+    return _fit(data, head, where, columns + len(genres), encoder, plan, card, {k: dev for k, (_, dev) in corpora.items() if dev}, watch, start)
 
-def _fit(data, head, where, outputs, encoder, plan, card, held, watch):
+def _fit(data, head, where, outputs, encoder, plan, card, held, watch, start):
     import torch
     from healthlab.encoder.training import _fast_type
     torch.manual_seed(plan.seed); torch.set_num_threads(plan.threads)
     rng, noise, hide, fast = random.Random(plan.seed), np.random.default_rng(plan.seed), encoder.tokenizer.token_to_id("[MASK]"), _fast_type(torch) is not None
-    net = _network(encoder, outputs, plan)
+    net = _network(encoder, outputs, plan, start)
     opt = torch.optim.AdamW(_groups(net, plan), fused=True)
     mean, rates, step, began = Average(net, plan.average), [g["lr"] for g in opt.param_groups], 0, time.monotonic()
     total, done, history = max(1, int(plan.epochs * len(_epoch(data, plan, random.Random(0))))), 0., []
@@ -324,6 +328,6 @@ def _fit(data, head, where, outputs, encoder, plan, card, held, watch):
             history.append({"step": step, "done": round(done, 3), "loss": round(float(np.mean(losses)), 4)} | {k: round(v["all"].f1, 4) for k, v in evaluate(tagger, held, threads=plan.threads).items() if "all" in v})
             if watch(history[-1], tagger): break
     mean.swap()
-    tagger = _tagger(net.eval(), encoder, card | {"history": history, "steps": step})
+    tagger = _tagger(net.eval(), encoder, card | {"history": history, "steps": step + (start.card.get("steps", 0) if start else 0)})
     tagger.card["held_out"] = {k: {label: round(s.f1, 4) for label, s in sorted(v.items())} for k, v in evaluate(tagger, held, threads=plan.threads).items()}
     return tagger

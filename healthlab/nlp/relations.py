@@ -69,7 +69,7 @@ def measured(text: str, entities: list[Entity]) -> list[Entity]:
         if m["u"]: out.append(Entity(m.start("u"), m.end("u"), m["u"], "MeasurementUnit", .8))
     return out
 
-# %% ../../nbs/library/50_nlp/56_relations.ipynb #d4745902
+# %% ../../nbs/library/50_nlp/56_relations.ipynb #44847ea6
 _TREATS = re.compile(r"^[^.;]*\b(?:for|to treat|treat(?:s|ed|ment of)|given for|because of|controls?|relieves?|indicated for|therapy of|prophylaxis (?:of|against)|managed with|prevent(?:s|ion of)?|(?:improved?|resolved|controlled|treated|relieved) (?:with|by|on|after)|in (?:patients|the treatment) (?:with|of)|responded to|continue|stable on|cont)\b[^.;]*$", re.I)
 _CAUSES = re.compile(r"\b(?:caus(?:es|ed|ing)|induc(?:es|ed|ing)|led to|leading to|result(?:s|ed|ing) in|complicated by|develop(?:s|ed|ing)?|associated with|produced|triggered|provoked|precipitated|-induced|-associated|-related|followed by|side effects?|adverse|toxicity)\b", re.I)
 _CAUSED = re.compile(r"(?:\b(?:caused by|induced by|due to|secondary to|after (?:taking|starting|receiving|administration of)|from|because of|attributed to|related to|on|following|associated with|produced by|as a (?:side effect|result|complication) of)\b|\bafter\b)", re.I)
@@ -81,10 +81,10 @@ def _between(text, a: Entity, b: Entity) -> str: return text[min(a.end, b.end):m
 def _acts(text: str, entities: list[Entity], members: list[int]) -> list[Relation]:
     "Treats, causes and adverse events between drugs or procedures and problems of one sentence."
     out = []
-    for i in members:
+    for place, i in enumerate(members):
         a = entities[i]
         if a.label not in ("MedicationName", "TreatmentName", "Allergen", *_PROBLEM): continue
-        for j in members:
+        for j in members[max(0, place - 12):place + 13]:
             b = entities[j]
             if i == j or b.label not in _PROBLEM: continue
             words = _between(text, a, b)

@@ -16,7 +16,7 @@ SPAN = "https://healthlab.dev/fhir/StructureDefinition/text-span"
 _TERMS = "http://terminology.hl7.org/CodeSystem/"
 _SPACE = uuid.UUID("8d1f6f0e-4c1b-5a53-9b53-6a1c0d4c7f10")
 
-# %% ../../nbs/library/50_nlp/59_resources.ipynb #810ee706
+# %% ../../nbs/library/50_nlp/59_resources.ipynb #b373bc6b
 def _concept(e: Entity) -> dict:
     return {"text": e.text} | ({"coding": [{"system": c.system, "code": c.code, "display": c.display} for c in e.codes]} if e.codes else {})
 
@@ -40,7 +40,7 @@ class _Maker:
 
     def text(self, text: str):
         body = {"resourceType": "DocumentReference", "id": self.document[9:], "status": "current", "subject": self.subject,
-                "content": [{"attachment": {"contentType": "text/plain; charset=utf-8", "data": base64.b64encode(text.encode("utf-8", "replace")).decode()}}]}
+                "content": [{"attachment": {"contentType": "text/plain; charset=utf-8"} | ({"data": base64.b64encode(text.encode("utf-8", "replace")).decode()} if text else {})}]}
         if self.note: body["date"] = f"{self.note.isoformat()}T00:00:00Z"
         self.entries.insert(0, {"fullUrl": self.document, "resource": body})
 

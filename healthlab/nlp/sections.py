@@ -111,7 +111,7 @@ def section_at(found: list[Section], at: int) -> Section | None:
     n = bisect_right(found, at, key=lambda s: s.start) - 1
     return found[n] if n >= 0 else None
 
-# %% ../../nbs/library/50_nlp/51_sections.ipynb #d7eccc91
+# %% ../../nbs/library/50_nlp/51_sections.ipynb #5fd6f385
 _ABBREVIATED = frozenset("dr mr mrs ms prof st vs e.g i.e etc approx no fig dept jr sr inc pt pts hx dx tx rx sx fx yo wt ht temp resp p.o b.i.d t.i.d q.i.d q.d q.h.s h.s p.r.n a.m p.m i.v i.m s.c q.o.d cm mm mg ml kg lbs oz ca avg min max est ref ext vol al a.c p.c n.p.o u.s spp var subsp".split())
 _STOP = re.compile(r"[.!?]+[\"')\]]*(?=\s+[\"'(\[]?[A-Z0-9#•*-]|\s*$|,(?=[A-Z]))|\n+[ \t]*(?:\n[ \t]*)*")
 _ITEM = re.compile(r"[ \t]*(?:[-*•+]|\(?\d{1,2}[.)]|#\d*|[a-z][.)])[ \t]*\S")
@@ -132,6 +132,17 @@ def _wrapped(text: str, at: int, stop: int, begin: int) -> bool:
     full = len(text[text.rfind("\n", 0, at) + 1:at].rstrip()) >= 50
     return (nxt[:1].islower() and (full or line[-1] in ",;" or len(line) > 25) and line[-1] not in ".!?:") or (full and line[-1] in ",;(") or (full and line[-1].isalnum() and len(line.split()) > 5 and len(nxt.split()) > 2 and not nxt[:1].isdigit() and "  " not in nxt)
 
+_LONGEST = 800 # characters: what runs on longer is no sentence but a list or noise
+
+def _cut(text: str, a: int, b: int):
+    "A run-on piece in parts, cut after commas or blanks."
+    while b - a > _LONGEST:
+        at = max(text.rfind(", ", a + _LONGEST // 2, a + _LONGEST) + 1, text.rfind(" ", a + _LONGEST // 2, a + _LONGEST))
+        at = at if at > a else a + _LONGEST
+        yield a, at
+        a = at + (text[at:at + 1] == " ")
+    if b > a: yield a, b
+
 def sentences(text: str # any text
              ) -> list[tuple[int, int]]:
     "Offsets `[start, end)` of the sentences, without the blanks around them."
@@ -151,4 +162,4 @@ def sentences(text: str # any text
     a, b = begin, len(text.rstrip())
     while a < b and text[a].isspace(): a += 1
     if b > a: out.append((a, b))
-    return out
+    return [part for a, b in out for part in _cut(text, a, b)] if any(b - a > _LONGEST for a, b in out) else out

@@ -100,7 +100,7 @@ def background(notes: int = 120, seed: int = 5) -> list[str]:
             if s.kind not in ("social_history", "header"): out |= {e.text[s.body:s.end][a:b]: None for a, b in sentences(e.text[s.body:s.end]) if not _SOCIAL.search(e.text[s.body:s.end][a:b]) and b - a > 15}
     return list(out)
 
-# %% ../../nbs/library/50_nlp/58_social.ipynb #7be56f9e
+# %% ../../nbs/library/50_nlp/58_social.ipynb #f2c6c467
 class Social(Struct, frozen=True):
     "One social fact: offsets of its sentence or phrase; kind; adverse or not; for substances status (current, past, never) and amount."
     start: int
@@ -116,7 +116,7 @@ _SOCIAL = re.compile(r"\b(?:homeless\w*|hous(?:e|ed|ing)|evict\w*|shelter|landlo
 _SUBSTANCE = {"tobacco": r"smok(?:es?|er|ed|ing)|tobacco|cigarettes?|cigars?|vap(?:es?|ing)|nicotine|ppd|pack[- ]years?", "alcohol": r"alcohol(?:ic|ism)?|etoh|drink(?:s|er|ing)?|beers?|wine|liquor|vodka", "drug": r"(?:illicit |recreational |iv |street |illegal )drugs?(?: use)?|drug use|marijuana|cannabis|cocaine|heroin|methamphetamines?|opioid abuse|ivdu|drugs\b"}
 _NEVER = re.compile(r"\b(?:never|non-?|no|denies|denied|negative for|does not|doesn't|nondrinker|without|not)\b|none\b", re.I)
 _QUIT = re.compile(r"\b(?:quit|former(?:ly)?|ex-?|past|previous(?:ly)?|stopped|used to|history of|sober|in recovery|remote|until|abstinent|ago)\b", re.I)
-_AMOUNT = re.compile(r"\b(?:\d+(?:\.\d+)?|one|two|three|four|half a|a|1/2|1-2|2-3|several|few)[- ](?:ppd|packs?(?: of cigarettes)?(?: per day| a day| daily| per week|/day)?(?:[ ,x]*\d+ years)?|pack[- ]years?|drinks? (?:per|a|each|/) ?(?:day|week|month|night)|beers? (?:per|a|each) (?:day|week|night|weekend)|glasses? of wine (?:per|a|each|with) (?:day|week|night|dinner)|cigarettes? (?:per|a) day|times (?:a|per) (?:day|week|month))|\b(?:occasional(?:ly)?|social(?:ly)?|rare(?:ly)?|daily|heav(?:y|ily)|on weekends|moderate(?:ly)?)\b", re.I)
+_AMOUNT = re.compile(r"\b(?:\d+(?:\.\d+)?|one|two|three|four|half a|a|1/2|1-2|2-3|several|few)[- ](?:ppd|packs?(?: of cigarettes)?(?: per day| a day| daily| per week|/day)?(?:[ ,x]*\d+ years)?|pack[- ]years?|drinks? (?:per|a|each|/) ?(?:day|week|month|night)|beers? (?:per|a|each) (?:day|week|night|weekend)|glasses? of wine (?:per|a|each|with) (?:day|week|night|dinner)|cigarettes? (?:per|a) day|times (?:a|per) (?:day|week|month))|\b(?:occasional(?:ly)?|social(?:ly)?(?! (?:history|hx))|rare(?:ly)?|daily|heav(?:y|ily)|on weekends|moderate(?:ly)?)\b", re.I)
 _NEED = {"food": re.compile(r"\b(?:food (?:insecur\w+|stamps?|pantry|bank|desert)|hungry|hunger|(?:cannot|can't|unable to|struggl\w+ to|not able to) (?:afford|buy|get) (?:enough )?(?:food|groceries|meals)|skip(?:s|ping)? meals|snap benefits|run(?:s|ning)? out of food|not enough (?:food|to eat)|meals on wheels)\b", re.I),
          "finances": re.compile(r"\b(?:financial(?:ly)? (?:strain|stress|difficult\w+|hardship|problems?|insecur\w+|concerns?|burden|struggl\w+)|(?:cannot|can't|unable to|struggl\w+ to|not able to|difficulty) (?:afford|pay(?:ing)?)(?: (?:for )?\w+)?|medical debt|in debt|bankrupt\w*|low income|poverty|uninsured|no (?:health )?insurance|lost (?:his|her|their) insurance|copays?|underinsured)\b", re.I)}
 

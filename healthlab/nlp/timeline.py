@@ -161,7 +161,7 @@ def expressions(text: str,
         if got: out.append(When(m.start(), m.end(), m[0], *got))
     return out
 
-# %% ../../nbs/library/50_nlp/57_timeline.ipynb #a4d76641
+# %% ../../nbs/library/50_nlp/57_timeline.ipynb #cedaac41
 EVENTS = frozenset(("Diagnosis", "SymptomOrSign", "MedicationName", "ExaminationName", "TreatmentName", "AdministrativeEvent"))
 
 def _back(note: date, duration: str) -> str:
@@ -169,10 +169,19 @@ def _back(note: date, duration: str) -> str:
     if duration.startswith("PT"): return (note - timedelta(days=int(n // 24))).isoformat()[:10]
     return (note - timedelta(days=round(n * {"D": 1, "W": 7, "M": 30.4, "Y": 365.25}[unit]))).isoformat()[:10]
 
-def _nearest(text: str, e: Entity, found: list[When], low: int, high: int) -> When | None:
+def _parted(text: str, e: Entity, w: When, others: list[Entity]) -> bool:
+    "Whether another event stands between the two, and not merely in a list with the first."
+    low, high = (e.end, w.begin) if w.begin >= e.end else (w.stop, e.start)
+    between = text[low:high]
+    for o in others:
+        if low <= o.start and o.end <= high: between = between.replace(o.text, " ", 1)
+    return any(low <= o.start and o.end <= high for o in others) and bool(re.search(r"[^\W\d_]", re.sub(r"\b(?:and|or|with|of|for|x|the|on|in|since|over|a|an|any|new)\b", "", between)))
+
+def _nearest(text: str, e: Entity, found: list[When], low: int, high: int, others: list[Entity] = ()) -> When | None:
     best, far = None, 9999
     for w in found:
         if w.begin < low or w.stop > high or (w.begin < e.end and e.start < w.stop and w.stop - w.begin > e.end - e.start): continue
+        if _parted(text, e, w, others): continue
         between = text[min(e.end, w.stop):max(e.start, w.begin)]
         d = len(between) + 40 * len(re.findall(r";|\bbut\b|\bwho\b|\bwhich\b|\band (?:has|had|was|is)\b", between)) + (15 if w.begin < e.start and not re.match(r"^[^.]*$", between) else 0) + (0 if w.begin > e.end else 8)
         if d < far: best, far = w, d
@@ -193,7 +202,7 @@ def timeline(text: str,
         if e.label not in EVENTS or a.certainty == "negative" or a.conditionality or a.association == "other": continue
         at = bisect_right(starts, e.start) - 1
         low, high = lines[at] if at >= 0 else (0, len(text))
-        w = _nearest(text, e, found, low, max(high, e.end))
+        w = _nearest(text, e, [x for x in found if x.stop > low and x.begin < max(high, e.end)], low, max(high, e.end), [o for o in entities[max(0, n - 6):n + 7] if o is not e and o.label in EVENTS])
         if w is None: out.append(Event(n, None, today, "before") if a.temporality == "past" else Event(n, today, None, "after") if a.temporality == "future" else Event(n, today, today, "note"))
         elif w.duration: out.append(Event(n, _back(note, w.duration), today, "during", w.text))
         elif re.search(r"\bsince\s*$", text[max(0, w.begin - 8):w.begin], re.I): out.append(Event(n, w.start, today, "since", w.text))
