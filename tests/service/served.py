@@ -15,10 +15,10 @@ def free_port():
 
 
 @contextlib.contextmanager
-def serving(workbench, **env):
+def serving(workbench, scheme="http", **env):
     "Starts the service with this environment besides the test's; gives (port, process). Ended, with whatever it started, when the block ends."
     port, log = free_port(), open(workbench / "service.log", "ab")
-    given = os.environ | {"HEALTHLAB_SERVICE_BIND": f"127.0.0.1:{port}", "HEALTHLAB_SERVICE_URL": f"http://127.0.0.1:{port}", "HEALTHLAB_SERVICE_WORKERS": "1"} | env
+    given = os.environ | {"HEALTHLAB_SERVICE_BIND": f"127.0.0.1:{port}", "HEALTHLAB_SERVICE_URL": f"{scheme}://127.0.0.1:{port}", "HEALTHLAB_SERVICE_WORKERS": "1"} | env
     process = subprocess.Popen([sys.executable, "-m", "healthlab.service.serve"], env=given, stdout=log, stderr=log, start_new_session=True)
     try:
         until = time.monotonic() + 90
