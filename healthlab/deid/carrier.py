@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['CLOCK', 'People', 'context', 'field_map', 'meaning_of', 'number', 'moment', 'Carried', 'refused']
 
-# %% ../../nbs/library/40_deid/47a_carrier.ipynb #45c4aa54
+# %% ../../nbs/library/40_deid/47a_carrier.ipynb #5a021b6e
 import json, re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,12 +14,13 @@ from importlib.resources import files
 import msgspec
 
 from ..core.errors import InputError
+from ..core.settings import settings
 from .policy import Policy, load_policy
 from .resource import Context, identifier, treated_as
-from .run import _person, patient_lines
+from .run import _person, last_events, patient_lines
 from .text import known_of, secret
 
-# %% ../../nbs/library/40_deid/47a_carrier.ipynb #ceafe2bd
+# %% ../../nbs/library/40_deid/47a_carrier.ipynb #eebe8f74
 def _packed(text) -> str: return re.sub(r"[\W_]", "", str(text or "")).lower()
 
 class People:
@@ -35,7 +36,10 @@ class People:
         return cls({r["id"]: msgspec.json.encode(r) for r in resources if r.get("resourceType") == "Patient"})
 
     @classmethod
-    def of_lake(cls, lake) -> "People": return cls(patient_lines(lake))
+    def of_lake(cls, lake) -> "People":
+        "All patients of a lake, their ages reckoned as `deidentify` reckons them."
+        lines = patient_lines(lake)
+        return cls(lines if settings().get("deid", "ages") == "today" else last_events(lake, lines, date.today()))
 
     def find(self, patient: dict) -> str:
         "The id of the one patient these identifiers belong to; empty when it is none or several."
@@ -57,9 +61,10 @@ def context(
 ) -> Context:
     "The context to treat a patient's record in."
     own = people.find(patient) if people else ""
-    line = people.lines[own] if own else msgspec.json.encode(patient)
+    life = {k: patient[k] for k in ("birthDate", "deceasedDateTime") if isinstance(patient.get(k), str)}
+    line = msgspec.json.encode(life | msgspec.json.decode(people.lines[own]) if own else patient)
     known, old, end = _person(line, today or date.today())
-    both = [patient, *[{k: r[k] for k in ("name", "telecom") if k in r} for r in others], *([msgspec.json.decode(line)] if own else [])]
+    both = [patient, *[{k: r[k] for k in ("name", "telecom") if k in r} for r in others], *([msgspec.json.decode(line)] if own else [])] # the last one is whose id counts
     return Context(policy or load_policy(), key or secret(), own or patient.get("id") or "", known_of(both) if known.patient or patient.get("id") else known, end, old)
 
 # %% ../../nbs/library/40_deid/47a_carrier.ipynb #60d36fce

@@ -13,7 +13,7 @@ from .carrier import Carried, People, context, field_map, meaning_of, moment, nu
 from .policy import Policy, load_policy
 from .resource import Context, codelike, treated_as
 
-# %% ../../nbs/library/40_deid/47e_dicom.ipynb #e2decf2f
+# %% ../../nbs/library/40_deid/47e_dicom.ipynb #58e510c3
 DATES, TIMES = ("DA", "DT"), ("TM",)
 NUMBERS = frozenset("DS IS US SS UL SL FL FD UV SV AT".split())
 WORDS = re.compile(r"[A-Z0-9_ ]{1,16}")
@@ -29,6 +29,7 @@ def _uid(c, text):
 def _date(c, text, meaning="dateTime"):
     m = re.fullmatch(r"(\d{8})(.*)", text)
     made = moment(c, m[1], meaning) if m else None
+    if made and len(made) < 8: return made + "0101"[: 8 - len(made)] # a DICOM date has a month and a day
     return made + m[2] if made and re.fullmatch(r"[\d.+-]{0,20}", m[2]) else made or ""
 
 def _age(c, text):

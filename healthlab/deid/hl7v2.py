@@ -13,8 +13,8 @@ from .text import find
 from ..fhir.hl7v2 import to_bundle
 from ..fhir.v2message import Delimiters, Segment, parse
 
-# %% ../../nbs/library/40_deid/47b_hl7v2.ipynb #d7402fd9
-STRUCTURE = re.compile(r"[A-Za-z0-9_./ -]{0,24}")
+# %% ../../nbs/library/40_deid/47b_hl7v2.ipynb #30c3d76f
+STRUCTURE = re.compile(r"[A-Z0-9_./-]{0,16}")
 NUMERIC = re.compile(r"[<>=]{0,2}|[-+]?\d{0,8}\.?\d{1,8}(?:[eE][-+]?\d{1,2})?|[-/:+.]")
 
 def escaped(text: str, d: Delimiters) -> str:

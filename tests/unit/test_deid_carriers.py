@@ -49,6 +49,11 @@ def test_an_age_over_89_becomes_90_in_every_form():
     assert "||90|a^" in said("OBX|1|NM|30525-0^Age^LN||93|a^year^UCUM|") and "||88|a^" in said("OBX|1|NM|30525-0^Age^LN||88|a^year^UCUM|")
 
 
+def test_what_a_message_needs_to_be_read_is_short_and_no_word():
+    m = parse(said("OBX|1|NM|X^Y^L|Larkin|1||||||F", head=MSH.replace("|P|", "|Larkin|")))
+    assert m.value("OBX-4") == "" and m.value("MSH-11") == "" and m.value("MSH-9.3") == "ORU_R01" and m.value("MSH-12") == "2.5.1"
+
+
 @pytest.mark.parametrize("message", [b"", b"PID|1", "\r".join([MSH, PID, PID.replace("7740913", "5550001")]), "MSH|^~\\&"])
 def test_a_message_that_cannot_be_treated_is_held(message):
     with pytest.raises(HealthlabError) as e: deidentify_message(message, key=KEY)

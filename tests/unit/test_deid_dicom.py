@@ -116,3 +116,9 @@ def test_what_cannot_be_read_is_held(data):
 def test_dates_stay_in_a_limited_data_set():
     ds, out = made(policy=load_policy("limited-data-set"))
     assert ds.StudyDate == "20240105" and b"uillfeather" not in out and ds.LongitudinalTemporalInformationModified == "UNMODIFIED"
+
+
+def test_of_people_over_89_only_that_they_are():
+    from datetime import date
+    ds, out = made(image(PatientBirthDate="19200517"), today=date(2026, 1, 1))
+    assert ds.PatientBirthDate == "19360101" and b"19200517" not in out
