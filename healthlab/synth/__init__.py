@@ -3,6 +3,8 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/library/60_synth/69_init.ipynb #d460f18a
+# %% ../../nbs/library/60_synth/69_init.ipynb #18807a8b
+from .card import Card, evaluate
 from .constraints import Allowed, Order, Range, Sum
 from .generator import Generator, fit, load, methods, save
+from .synthesize import Synthesis, synthesize

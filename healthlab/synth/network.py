@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.errors import InputError
 
-# %% ../../nbs/library/60_synth/61_network.ipynb #a017dc21
+# %% ../../nbs/library/60_synth/61_network.ipynb #0ca70f34
 def embedding_width(letters: int) -> int:
     "How wide the embedding of an alphabet is."
     return min(16, max(2, round(2 * letters ** .45)))
@@ -22,18 +22,26 @@ def _network_class():
     from torch import nn
     class Network(nn.Module):
         "One two-layer network a position, over the embedded letters before it."
-        def __init__(self, sizes, hidden, dropout):
+        def __init__(self, sizes, hidden, dropout, forget, groups):
             super().__init__()
-            self.sizes = list(sizes)
-            widths = [embedding_width(k) for k in self.sizes]
+            self.sizes, self.forget = list(sizes), forget
+            groups = [np.arange(k) for k in self.sizes] if groups is None else groups
+            for i, g in enumerate(groups): self.register_buffer(f"groups{i}", torch.as_tensor(g))
+            seen = [int(g.max()) + 1 for g in groups]
+            widths = [embedding_width(k) for k in seen]
             self.at = np.concatenate([[0], np.cumsum(widths)]).tolist()
-            self.embeddings = nn.ModuleList(nn.Embedding(k, w) for k, w in zip(self.sizes, widths))
+            self.embeddings = nn.ModuleList(nn.Embedding(k, w) for k, w in zip(seen, widths))
             self.first = nn.ModuleList(nn.Linear(max(1, a), hidden) for a in self.at[:-1])
             self.second = nn.ModuleList(nn.Linear(hidden, hidden) for _ in self.sizes)
             self.heads = nn.ModuleList(nn.Linear(hidden, k) for k in self.sizes)
             self.dropout = nn.Dropout(dropout)
             for e in self.embeddings: nn.init.normal_(e.weight, std=.5)
-        def embed(self, rows): return torch.cat([e(rows[:, i]) for i, e in enumerate(self.embeddings)], 1)
+        def embed(self, rows): return torch.cat([self._forgotten(self.seen(i, rows[:, i])) for i in range(len(self.sizes))], 1)
+        def seen(self, i, letters): return self.embeddings[i](getattr(self, f"groups{i}")[letters])
+        def _forgotten(self, e):
+            "While training, some rows do not see a column at all: no row is known by all its letters together."
+            if not self.training or not self.forget: return e
+            return e * (torch.rand(len(e), 1, device=e.device) >= self.forget)
         def logits(self, i, embedded):
             x = embedded[:, :self.at[i]] if i else torch.zeros(len(embedded), 1, device=embedded.device)
             a = self.dropout(torch.relu(self.first[i](x)))
@@ -47,11 +55,13 @@ def network(
     sizes: list,          # letters of every position
     hidden: int = 96,     # units of each layer
     dropout: float = .1,  # share of first-layer units left out while training
+    forget: float = 0.,   # share of columns left out of a row while training
+    groups: list = None,  # per position, the group of every letter: later positions see only the group
 ):
     "The untrained network: rows of letters (n, positions) -> negative log likelihoods (n, positions), in nats."
-    return _network_class()(sizes, hidden, dropout)
+    return _network_class()(sizes, hidden, dropout, forget, groups)
 
-# %% ../../nbs/library/60_synth/61_network.ipynb #c2180623
+# %% ../../nbs/library/60_synth/61_network.ipynb #a1b2f585
 def device() -> str:
     "Where networks run: the GPU when there is one."
     import torch
@@ -76,12 +86,12 @@ def loss_on(net, rows, batch: int = 8192) -> float:
 
 class _Run:
     "The state of a training: what a checkpoint holds."
-    def __init__(self, sizes, settings, seed):
+    def __init__(self, sizes, settings, seed, groups=None):
         import torch
         torch.manual_seed(seed)
-        self.net = network(sizes, settings["hidden"], settings["dropout"]).to(device())
+        self.net = network(sizes, settings["hidden"], settings["dropout"], settings["forget"], groups).to(device())
         self.average = copy.deepcopy(self.net).eval()
-        self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=settings["lr"], weight_decay=settings["weight_decay"])
+        self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=settings["lr"] * (256 / settings["batch"]) ** .4, weight_decay=settings["weight_decay"])
         self.best, self.bad, self.epoch, self.step, self.kept, self.history = float("inf"), 0, 0, 0, None, []
     def saved(self):
         import torch
@@ -93,8 +103,8 @@ class _Run:
         for k in ("best", "bad", "epoch", "step", "kept", "history"): setattr(self, k, state[k])
         torch.set_rng_state(state["random"])
 
-# %% ../../nbs/library/60_synth/61_network.ipynb #d2eb3fe2
-SETTINGS = {"hidden": 96, "dropout": .1, "lr": 2e-3, "weight_decay": 1e-3, "batch": 256, "epochs": 60, "patience": 3}
+# %% ../../nbs/library/60_synth/61_network.ipynb #3fe9aba1
+SETTINGS = {"hidden": 64, "dropout": .25, "forget": .2, "lr": 2e-3, "weight_decay": 1e-3, "batch": 256, "epochs": 60, "gain": .0015, "patience": 4}
 
 def _epoch(run, rows, settings, seed):
     "One pass over the rows in an order of the epoch's own."
@@ -108,21 +118,23 @@ def _epoch(run, rows, settings, seed):
         run.step += 1
         _averaged(run.average, run.net, run.step)
 
-def _judged(run, held):
-    "Keep the average when held-out rows gained from the epoch; slow down when they did not."
+def _judged(run, held, gain):
+    "Keep the average when held-out rows gained enough from the epoch; slow down when they did not. What comes after is learnt by heart more than by rule."
     loss = loss_on(run.average, held)
     run.history.append(loss)
-    if loss < run.best - 1e-3: run.best, run.bad, run.kept = loss, 0, copy.deepcopy(run.average.state_dict())
+    if loss < run.best * (1 - gain): run.best, run.bad, run.kept = loss, 0, copy.deepcopy(run.average.state_dict())
     else:
         run.bad += 1
-        for g in run.optimiser.param_groups: g["lr"] *= .5
+        if run.bad > 1 and len(run.history) > 4:
+            for g in run.optimiser.param_groups: g["lr"] *= .5
 
 def train(
     codes: np.ndarray,   # rows of letters, (n, positions)
     sizes: list,         # letters of every position
     *,
+    groups: list = None, # per position, the group of every letter that later positions see
     seed: int = 0,       # the same seed gives the same network on the same machine
-    settings: dict = None, # over SETTINGS: hidden, dropout, lr, weight_decay, batch, epochs, patience
+    settings: dict = None, # over SETTINGS: hidden, dropout, forget, lr, weight_decay, batch, epochs, gain, patience
     checkpoint = None,   # a file: the training is kept there after every epoch, and goes on from there
     progress = None,     # called with (epoch, held-out loss)
 ):
@@ -131,13 +143,13 @@ def train(
     settings = SETTINGS | (settings or {})
     if unknown := set(settings) - set(SETTINGS): raise InputError("unknown training settings", ", ".join(sorted(unknown)), f"Known: {', '.join(SETTINGS)}")
     train_rows, held_rows = split(len(codes), seed)
-    settings["batch"] = max(16, min(settings["batch"], len(train_rows) // 8))
-    rows, held, run = torch.tensor(codes[train_rows]), torch.tensor(codes[held_rows]), _Run(sizes, settings, seed)
+    settings["batch"] = max(16, min(settings["batch"], len(train_rows) // 40))
+    rows, held, run = torch.tensor(codes[train_rows]), torch.tensor(codes[held_rows]), _Run(sizes, settings, seed, groups)
     if checkpoint is not None: _resume(run, checkpoint)
     while run.epoch < settings["epochs"] and run.bad < settings["patience"]:
         _epoch(run, rows, settings, seed)
         run.epoch += 1
-        _judged(run, held)
+        _judged(run, held, settings["gain"])
         if checkpoint is not None: _keep(run, checkpoint)
         if progress: progress(run.epoch, run.history[-1])
     run.average.load_state_dict(run.kept)

@@ -93,18 +93,19 @@ def test_rare_values_are_never_shown():
 def test_training_goes_on_where_it_was_interrupted(tmp_path):
     t, file = table(400)[["sex", "age", "ward"]], tmp_path / "checkpoint"
     from healthlab.synth import network
-    whole = fit(t, settings=QUICK)
-    calls = []
+    from healthlab.synth.columns import alphabet_of, kinds_of
+    letters = alphabet_of(t, kinds_of(t))
+    codes, sizes, calls = letters.encode(t), letters.sizes, []
+    _, unbroken = network.train(codes, sizes, settings=QUICK)
 
     def stop(epoch, loss):
         calls.append(epoch)
         if epoch == 3: raise KeyboardInterrupt
 
-    codes = whole.alphabet.encode(t)
-    with pytest.raises(KeyboardInterrupt): network.train(codes, whole.alphabet.sizes, settings=QUICK, checkpoint=file, progress=stop)
-    net, losses = network.train(codes, whole.alphabet.sizes, settings=QUICK, checkpoint=file)
-    assert losses == whole.model.losses and len(calls) == 3
-    with pytest.raises(InputError, match="does not belong"): network.train(codes, whole.alphabet.sizes, settings=QUICK | {"hidden": 8}, checkpoint=file)
+    with pytest.raises(KeyboardInterrupt): network.train(codes, sizes, settings=QUICK, checkpoint=file, progress=stop)
+    net, losses = network.train(codes, sizes, settings=QUICK, checkpoint=file)
+    assert losses == unbroken and len(calls) == 3
+    with pytest.raises(InputError, match="does not belong"): network.train(codes, sizes, settings=QUICK | {"hidden": 8}, checkpoint=file)
 
 
 def bad(**columns): return pd.DataFrame({"x": np.arange(60) % 7, **columns})
@@ -139,3 +140,22 @@ def test_constant_columns_more_columns_than_rows_and_declared_identifiers():
     t = pd.DataFrame(np.random.default_rng(0).integers(0, 3, (20, 30)), columns=[f"c{i}" for i in range(30)]).assign(same="x", key=[f"k{i}" for i in range(20)])
     s = fit(t, kinds={"key": "identifier"}, settings={"epochs": 2, "hidden": 8}).sample(40)
     assert (s.same == "x").all() and s.key.is_unique and not set(s.key) & set(t.key) and s.shape == (40, 32)
+
+
+def test_differential_privacy_is_stated_and_seedless():
+    t = table(1500)[["sex", "age", "ward", "died"]]
+    g, h = fit(t, epsilon=1., target="died"), fit(t, epsilon=1., target="died")
+    assert g.about["method"] == "marginals" and g.epsilon == 1. and 0 < g.delta < 1 / 1500 and "zCDP" in g.accountant
+    assert not g.sample(200, seed=1).equals(h.sample(200, seed=1)), "the noise follows the public seed"
+    assert set(g.sample(500).sex) <= {"F", "M"} and abs((g.sample(4000).died).mean() - t.died.mean()) < .08
+    with pytest.raises(InputError, match="constraints"): fit(t, epsilon=1., constraints=[Allowed(("sex", "ward"))])
+    with pytest.raises(InputError, match="no differential privacy"): fit(t, "synthcity:ctgan", epsilon=1.)
+
+
+def test_accountant_against_known_values():
+    from healthlab.synth.budget import Budget, epsilon_of, rho_of
+    for epsilon in (.1, 1, 8): assert abs(epsilon_of(rho_of(epsilon, 1e-6), 1e-6) - epsilon) < 1e-5
+    assert epsilon_of(.5, 1e-5) <= .5 + 2 * np.sqrt(.5 * np.log(1e5))  # never above the textbook conversion
+    b = Budget(1., 1e-6)
+    b.spend(b.rho)
+    with pytest.raises(InputError, match="spent"): b.spend(.01)
