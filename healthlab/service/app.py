@@ -2,13 +2,15 @@
 
 # %% auto #0
 __all__ = ['FHIR', 'PARTS', 'OWN', 'PAGE', 'START', 'DOCS_CSP', 'metadata', 'catalogue', 'live', 'ready', 'measured', 'document',
-           'docs', 'authenticated', 'secured', 'cross_origin', 'TypeName', 'mount', 'configured', 'create_app']
+           'docs', 'authenticated', 'secured', 'cross_origin', 'TypeName', 'mount', 'Prefix', 'configured',
+           'create_app']
 
-# %% ../../nbs/library/90_service/98c_app.ipynb #35a27a65
+# %% ../../nbs/library/90_service/98c_app.ipynb #d2315b66
 import importlib, json, re, threading
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.util import find_spec
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, request
 from werkzeug.routing import BaseConverter
@@ -59,7 +61,7 @@ FHIR = [
 ]
 
 # %% ../../nbs/library/90_service/98c_app.ipynb #f0e0485d
-PARTS = ("healthlab.service.job_routes", "healthlab.service.v1", "healthlab.service.research", "healthlab.service.bulk", "healthlab.service.emulation")
+PARTS = ("healthlab.service.job_routes", "healthlab.service.v1", "healthlab.service.research", "healthlab.service.bulk", "healthlab.service.azure_deid", "healthlab.service.emulation")
 
 @lru_cache(maxsize=1)
 def _present() -> frozenset: return frozenset(p for p in PARTS if find_spec(p))
@@ -107,10 +109,10 @@ OWN = [
     Route("GET", "/openapi.json", document, "", "This document", answer=dict),
 ]
 
-# %% ../../nbs/library/90_service/98c_app.ipynb #48dd9da8
-PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>healthlab</title><link rel="stylesheet" href="/docs/assets/swagger-ui.css"></head>
-<body><div id="ui"></div><script src="/docs/assets/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script></body></html>"""
-START = "SwaggerUIBundle({url: '/openapi.json', dom_id: '#ui', deepLinking: true, validatorUrl: null, defaultModelsExpandDepth: 0})"
+# %% ../../nbs/library/90_service/98c_app.ipynb #6762ab57
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>healthlab</title><link rel="stylesheet" href="docs/assets/swagger-ui.css"></head>
+<body><div id="ui"></div><script src="docs/assets/swagger-ui-bundle.js"></script><script src="docs/start.js"></script></body></html>"""
+START = "SwaggerUIBundle({url: 'openapi.json', dom_id: '#ui', deepLinking: true, validatorUrl: null, defaultModelsExpandDepth: 0})"
 DOCS_CSP = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 def docs(app: Flask):
@@ -161,7 +163,7 @@ def cross_origin(origins: list[str]) -> Callable:
         return response
     return headers
 
-# %% ../../nbs/library/90_service/98c_app.ipynb #57c7b817
+# %% ../../nbs/library/90_service/98c_app.ipynb #894f5000
 class TypeName(BaseConverter):
     "A resource type in a path; whether FHIR knows it is for the function to say."
     regex = "[A-Z][A-Za-z]*"
@@ -172,6 +174,15 @@ def mount(app: Flask, r: Route):
     view.public = not r.scope or (r.path == "/metrics" and settings().get("service", "metrics") == "open")
     app.add_url_rule(re.sub(r"\{(\w+)\}", lambda m: "<fhir:type>" if m[0] == "{type}" and r.area == "fhir" else f"<{m[1]}>", r.path), r.operation, view, methods=[r.method], strict_slashes=True)
 
+class Prefix:
+    "Takes the path of [service] url off: behind JupyterHub's proxy the service lies under /services/healthlab."
+    def __init__(self, inner, at: str): self.inner, self.at = inner, at
+    def __call__(self, environ, start):
+        path = environ.get("PATH_INFO", "")
+        if path == self.at or path.startswith(self.at + "/"):
+            environ["SCRIPT_NAME"], environ["PATH_INFO"] = environ.get("SCRIPT_NAME", "") + self.at, path[len(self.at):] or "/"
+        return self.inner(environ, start)
+
 def configured(app: Flask):
     "The settings the routes ask for at every request."
     s = settings()
@@ -179,6 +190,7 @@ def configured(app: Flask):
     app.config.update(FHIR_BASE=s.get("service", "url").rstrip("/") + "/fhir", FHIR_ZONE=s.get("service", "fhir_zone"), PROVENANCE=s.get("service", "provenance") == "yes")
     app.url_map.merge_slashes = False
     app.url_map.converters["fhir"] = TypeName
+    if (at := urlsplit(s.get("service", "url")).path.rstrip("/")): app.wsgi_app = Prefix(app.wsgi_app, at)
     if (hops := s.int("service", "proxies")): # behind a proxy the client's address is in X-Forwarded-For, and only then
         from werkzeug.middleware.proxy_fix import ProxyFix
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)

@@ -123,7 +123,7 @@ def operation(r: Route, params: list[dict], responses: dict) -> dict:
     if "{" in r.scope: op["description"] = f"Scope: `{r.scope}`"
     return op
 
-# %% ../../nbs/library/90_service/93_catalogue.ipynb #5996b977
+# %% ../../nbs/library/90_service/93_catalogue.ipynb #9bea1d0e
 def described_fhir(r: Route, types: list[str]) -> dict:
     "The OpenAPI operation of a route of /fhir."
     schemas = dict(type={"type": "string", "enum": types}, id={"type": "string", "pattern": r"^[A-Za-z0-9\-.]{1,64}$"}, version={"type": "string", "pattern": r"^[1-9][0-9]{0,14}$"})
@@ -132,6 +132,7 @@ def described_fhir(r: Route, types: list[str]) -> dict:
         params.append(dict(name="search", required=False, description="search parameters of the type, see /fhir/metadata", style="form", explode=True, schema={"type": "object", "additionalProperties": {"type": "string"}}, **{"in": "query"}))
     good = dict(description="Done", content={"application/fhir+json": dict(schema={"$ref": "#/components/schemas/Resource"})})
     if r.path.endswith("$viewdefinition-run"): good["content"] |= {m: dict(schema={}) for m in ("application/x-ndjson", "application/json", "text/csv", "application/vnd.apache.parquet")}
+    if r.function.__name__ == "read": good = good | dict(content=good["content"] | {"*/*": dict(schema={})}) # the content of a Binary
     responses = {"200": good, "4XX": dict(description="OperationOutcome", content={"application/fhir+json": dict(schema={"$ref": "#/components/schemas/OperationOutcome"})})}
     if r.method in ("POST", "PUT"): responses["201"] = good
     if r.method == "DELETE": responses = {"204": dict(description="Deleted")} | {"4XX": responses["4XX"]}

@@ -2,11 +2,11 @@
 
 # %% auto #0
 __all__ = ['log', 'HEADERS', 'JSON_TYPES', 'FORM', 'FHIR_CODES', 'STATUS', 'store', 'asked', 'negotiated', 'body', 'worked',
-           'fhir_view', 'answered', 'v1_view', 'converted', 'said', 'sent', 'shaped', 'failed', 'status_of', 'on_known',
-           'on_http', 'on_unknown']
+           'fhir_view', 'wants_raw', 'as_it_is', 'answered', 'v1_view', 'converted', 'said', 'sent', 'shaped', 'failed',
+           'status_of', 'on_known', 'on_http', 'on_unknown']
 
-# %% ../../nbs/library/90_service/98_gateway.ipynb #321adbf2
-import json, logging
+# %% ../../nbs/library/90_service/98_gateway.ipynb #7de6d3ae
+import json, logging, re
 from collections.abc import Callable
 from typing import get_type_hints
 from urllib.parse import parse_qsl
@@ -19,7 +19,7 @@ from ..core.errors import AccessDenied, Busy, HealthlabError, InputError, KeyUna
 from ..core.settings import settings
 from .accesses import Access
 from .catalogue import PROBLEM_JSON, Fault, Route, arguments, in_path, problem
-from .interactions import FHIR_JSON, Ask, Invalid, Reply, Unit, outcome, refusal
+from .interactions import FHIR_JSON, Ask, Invalid, Reply, Unit, outcome, read, refusal
 from .limits import loads
 from .scopes import AuthError
 from .store import Refused, Store
@@ -27,7 +27,7 @@ from .tokens import denied, require_scope
 
 log = logging.getLogger("healthlab.service")
 
-# %% ../../nbs/library/90_service/98_gateway.ipynb #16e3f218
+# %% ../../nbs/library/90_service/98_gateway.ipynb #a9b4e09e
 HEADERS = ("if-match", "if-none-match", "if-modified-since", "if-none-exist", "prefer")
 JSON_TYPES = ("application/fhir+json", "application/json", "text/json", "application/json+fhir")
 FORM = "application/x-www-form-urlencoded"
@@ -47,7 +47,7 @@ def asked(kind: str = "", id: str = "", version: str = "") -> Ask:
 def negotiated(ask: Ask):
     "Refuses formats the service does not speak."
     form = next((v for n, v in ask.given if n == "_format"), None)
-    accept = request.headers.get("Accept", "*/*").lower()
+    accept = "*/*" if ask.kind == "Binary" else request.headers.get("Accept", "*/*").lower()
     if form is not None and "$viewdefinition-run" not in request.path:
         if form.split(";")[0].strip().replace(" ", "+") not in ("json", *JSON_TYPES): raise Refused(406, "not-supported", "The service speaks JSON", "_format", "Ask for application/fhir+json")
     elif not any(t in accept for t in ("json", "*/*", "application/*", "ndjson", "csv", "parquet")): raise Refused(406, "not-supported", "The service speaks JSON", "Accept", "Ask for application/fhir+json")
@@ -65,7 +65,7 @@ def body(ask: Ask):
     if data and form not in JSON_TYPES: raise Refused(415, "not-supported", "The service reads JSON", "Content-Type", "Send application/fhir+json")
     ask.body = data
 
-# %% ../../nbs/library/90_service/98_gateway.ipynb #b4afd846
+# %% ../../nbs/library/90_service/98_gateway.ipynb #b66975da
 def worked(make: Callable, ask: Ask) -> Reply:
     "Runs an interaction and records the access, both in one transaction when it writes."
     access = ask.access
@@ -96,8 +96,23 @@ def fhir_view(r: Route) -> Callable:
         if r.path.startswith("/fhir/Patient/"):
             if "{type}" in r.path: return answered(worked(lambda a: r.function(a, ("Patient", id)), asked(type)))
             type = "Patient"
-        return answered(worked(r.function, asked(type, id, version)))
+        reply = worked(r.function, asked(type, id, version))
+        return as_it_is(reply) if type == "Binary" and r.function is read and reply.status == 200 and wants_raw() else answered(reply)
     return view
+
+def wants_raw() -> bool:
+    "Whether the client of a Binary asks for its content rather than for the resource (R4, 2.33.1)."
+    return "json" not in request.headers.get("Accept", "*/*").lower() and "_format" not in request.args
+
+def as_it_is(reply: Reply) -> Response:
+    "The content of a Binary; a browser saves it and runs nothing in it."
+    import base64
+    from healthlab.service.store import PLAIN
+    value = PLAIN.decode(reply.body)
+    kind = value.get("contentType", "")
+    safe = kind if re.fullmatch(r"[\w.+-]+/[\w.+-]+(; ?charset=[\w-]+)?", kind) else "application/octet-stream"
+    head = dict(reply.headers) | {"Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
+    return Response(base64.b64decode(value.get("data", "")), 200, head, content_type=safe)
 
 def answered(reply: Reply) -> Response:
     "A reply as Flask sends it."
@@ -167,7 +182,7 @@ def failed(status: int, detail: str = "", code: str = "", faults=(), headers: di
 
 FHIR_CODES = {400: "invalid", 401: "login", 403: "forbidden", 404: "not-found", 405: "not-supported", 406: "not-supported", 410: "deleted", 413: "too-long", 415: "not-supported", 422: "processing", 429: "throttled", 503: "transient"}
 
-# %% ../../nbs/library/90_service/98_gateway.ipynb #aad44870
+# %% ../../nbs/library/90_service/98_gateway.ipynb #1dfa9165
 STATUS = {"Refused": 400, "InputError": 422, "Missing": 404, "AccessDenied": 403, "Busy": 409, "KeyUnavailable": 503, "StorageError": 503, "SettingsError": 503, "ResourceError": 422}
 
 def status_of(e: HealthlabError) -> int:
@@ -192,8 +207,9 @@ def on_http(e: HTTPException) -> Response:
     return failed(e.code or 500, {404: "There is nothing at this address", 405: "This address does not take this method", 413: "The body is too large"}.get(e.code, e.name), headers=head)
 
 def on_unknown(e: Exception) -> Response:
-    "A mistake of ours."
+    "A mistake of ours; only JSON nested beyond what Python can follow is the client's."
     import traceback
+    if isinstance(e, RecursionError): return failed(400, "The JSON is nested too deeply", "json-depth")
     at = [f"{f.filename.rsplit('/healthlab/', 1)[-1]}:{f.lineno}" for f in traceback.extract_tb(e.__traceback__) if "/healthlab/" in f.filename][-4:]
     log.error("unexpected", extra=dict(facts=dict(error=type(e).__name__, at=at, request=getattr(g, "request_id", ""))))
     return failed(500, "The service failed; the request's id helps to find out why", "internal")

@@ -4,10 +4,10 @@
 __all__ = ['SUFFIXES', 'Name', 'ROUTES', 'Model', 'zone_for', 'accepted', 'Accepted', 'Ingested', 'ingest', 'Texts', 'SpanFound',
            'Clean', 'deidentify', 'Hit', 'Hits', 'search', 'asked_words', 'excerpt', 'Assess', 'assess', 'assess_job',
            'CheckResult', 'quality', 'PipelineParameter', 'Pipeline', 'Run', 'Start', 'pipelines', 'known', 'start_run',
-           'run_job', 'shown', 'runs', 'one_run', 'run_record', 'run_report', 'Happened', 'audit', 'Proof',
-           'audit_proof']
+           'run_job', 'shown', 'runs', 'one_run', 'run_record', 'run_report', 'Happened', 'audit', 'Entry', 'Noted',
+           'note', 'Proof', 'audit_proof']
 
-# %% ../../nbs/library/90_service/98b_v1.ipynb #d0b212c0
+# %% ../../nbs/library/90_service/98b_v1.ipynb #e89c2e88
 import json, os, re, shutil, tempfile
 from datetime import datetime
 from hashlib import blake2b
@@ -36,9 +36,10 @@ def zone_for(zone: str, action: str = "read"):
 
 def accepted(kind_of: str, params: dict) -> Reply:
     "Starts a job: 202, and where to ask."
-    from flask import current_app, g
+    from flask import current_app, g, request
     id = current_app.extensions["healthlab.jobs"].submit(kind_of, params, g.caller.key)
-    return Reply(202, Accepted(id=id, status=f"/v1/jobs/{id}").model_dump_json(), {"Location": f"/v1/jobs/{id}", "Retry-After": "1"})
+    at = f"{request.script_root}/v1/jobs/{id}"
+    return Reply(202, Accepted(id=id, status=at).model_dump_json(), {"Location": at, "Retry-After": "1"})
 
 class Accepted(BaseModel):
     "A job that was started."
@@ -277,7 +278,7 @@ def run_report(name: Name, run_id: Annotated[str, Field(pattern=r"^[0-9TZa-f-]{8
     if not page.is_file(): raise Refused(404, "not-found", "This run has no report")
     return Reply(200, page.read_bytes(), {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:"})
 
-# %% ../../nbs/library/90_service/98b_v1.ipynb #89270ee0
+# %% ../../nbs/library/90_service/98b_v1.ipynb #f54e3476
 class Happened(BaseModel):
     "An entry of the workbench's audit trail."
     seq: int
@@ -298,6 +299,25 @@ def audit(event: Annotated[str, Field(max_length=80)] = "", run_id: Annotated[st
     rows = entries(event or None, run_id or None, zone or None, limit).to_pylist()
     return [Happened(**r | dict(detail=json.loads(r["detail"]) or {})) for r in reversed(rows)]
 
+class Entry(Model):
+    "An entry for the trail."
+    event: str = Field(pattern=r"^[a-z][a-z0-9.-]{0,39}$")
+    zone: str | None = Field(None, max_length=40)
+    table: str | None = Field(None, max_length=80)
+    run_id: str | None = Field(None, max_length=80)
+    detail: dict[str, Any] = Field({}, max_length=50, description="small plain facts, never patient data")
+
+class Noted(BaseModel):
+    "The number an entry was given."
+    seq: int
+
+def note(body: Entry) -> Noted:
+    "Writes an entry in the caller's name: for those who have no key of the trail, such as a hub user's server."
+    from flask import g
+    from healthlab.core.audit import record
+    if len(json.dumps(body.detail)) > 8192: raise Refused(413, "too-long", "The detail is too large", "body.detail", "At most 8 KB")
+    return Noted(seq=record(body.event, zone=body.zone, table=body.table, run_id=body.run_id, detail=body.detail, actor=g.caller.subject, role=g.caller.role))
+
 class Proof(BaseModel):
     "Whether trail and record of accesses are whole."
     ok: bool
@@ -312,7 +332,7 @@ def audit_proof() -> Proof:
     report, accesses = verify(), current_app.extensions["healthlab.store"].verify()
     return Proof(ok=report.ok and not accesses, entries=report.entries, problems=[f"{p.where}: {p.what}" for p in report.problems] + accesses)
 
-# %% ../../nbs/library/90_service/98b_v1.ipynb #47a7d115
+# %% ../../nbs/library/90_service/98b_v1.ipynb #eec19735
 kind("quality", "healthlab.service.v1:assess_job", scope="quality")
 kind("pipelines.run", "healthlab.service.v1:run_job", scope="pipelines.read")
 
@@ -328,5 +348,6 @@ ROUTES = [
     Route("GET", "/v1/pipelines/{name}/runs/{run_id}", run_record, "pipelines.read", "A run's record"),
     Route("GET", "/v1/pipelines/{name}/runs/{run_id}/report", run_report, "pipelines.read", "A run's executed notebook", media="text/html"),
     Route("GET", "/v1/audit", audit, "audit", "The newest entries of the audit trail"),
+    Route("POST", "/v1/audit", note, "audit.write", "Write an entry of the audit trail in one's own name"),
     Route("GET", "/v1/audit/proof", audit_proof, "audit", "Whether the audit trail is whole"),
 ]

@@ -204,3 +204,17 @@ def test_a_mistake_of_ours_tells_nothing(http, monkeypatch):
     answer = http.get("/fhir/Patient/secret-id")
     assert "RuntimeError" in out.getvalue() and "Ann" not in out.getvalue() and "secret-id" not in out.getvalue()
     assert answer.status_code == 500 and "Ann" not in answer.text and answer.json["resourceType"] == "OperationOutcome"
+
+
+def test_a_binary_is_given_as_it_is_unless_the_resource_is_asked_for(http):
+    import base64
+    http.add(resourceType="Binary", id="note", contentType="text/plain", data=base64.b64encode(b"note").decode())
+    raw = http.get("/fhir/Binary/note", Accept="text/plain")
+    assert raw.data == b"note" and raw.content_type.startswith("text/plain") and raw.headers["Content-Disposition"] == "attachment" and raw.headers["X-Content-Type-Options"] == "nosniff"
+    assert http.get("/fhir/Binary/note").data == b"note" and http.get("/fhir/Binary/note", Accept="application/fhir+json").json["resourceType"] == "Binary"
+
+
+def test_json_nested_beyond_all_measure_is_the_clients_mistake(as_client):
+    http = as_client("system/*.cruds deidentify")
+    deep = b'{"resourceType":"Patient","x":' + b"[" * 50_000 + b"]" * 50_000 + b"}"
+    for path in ("/fhir/Patient", "/fhir/$validate", "/fhir", "/fhir/$de-identify", "/fhir/$viewdefinition-run"): assert http.post(path, deep).status_code in (400, 422), path

@@ -123,6 +123,24 @@ def test_the_audit_trail_is_told_newest_first_and_proved(api):
     assert api.get("/v1/audit/proof").json["ok"] is True
 
 
+def test_an_entry_of_the_trail_is_written_in_the_callers_name(as_client, api):
+    hub = as_client("audit.write", role="researcher", name="hub")
+    answer = post(hub, "/v1/audit", dict(event="deny", zone="identified", detail=dict(action="read")))
+    assert answer.status_code == 200 and answer.json["seq"] > 0
+    newest = api.get("/v1/audit?event=deny&limit=1").json[0]
+    assert (newest["actor"], newest["role"], newest["seq"]) == (hub.client["client_id"], "researcher", answer.json["seq"])
+    assert post(hub, "/v1/audit", dict(event="DROP table")).status_code == 422 and post(api, "/v1/audit", dict(event="deny")).status_code == 403
+
+
+def test_the_service_can_lie_under_a_prefix(workbench, monkeypatch):
+    monkeypatch.setenv("HEALTHLAB_SERVICE_URL", "http://127.0.0.1:8080/services/healthlab")
+    from healthlab.service.app import create_app
+    client = create_app().test_client()
+    for prefix in ("/services/healthlab", ""): assert client.get(f"{prefix}/health/live").status_code == 200 and client.get(f"{prefix}/v1/audit").status_code == 401
+    assert client.get("/services/healthlabs/health/live").status_code == 404
+    assert client.get("/services/healthlab/fhir/metadata").json["implementation"]["url"] == "http://127.0.0.1:8080/services/healthlab/fhir"
+
+
 @pytest.mark.parametrize("path", ["/v1/search?q=x", "/v1/pipelines", "/v1/audit", "/v1/jobs", "/v1/quality", "/metrics"])
 def test_each_route_asks_for_its_own_scope(as_client, path):
     answer = as_client("ingest").get(path)
