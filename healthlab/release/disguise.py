@@ -4,12 +4,12 @@
 __all__ = ['HEX_PAIRS', 'CODES', 'BITS', 'SPACED', 'LEET', 'BASE64', 'WRAPPED', 'BASE32', 'ASCII85', 'JOINED', 'OPAQUE',
            'readable', 'rewritten', 'unpacked', 'Check', 'uncapitalised', 'turned', 'words', 'read']
 
-# %% ../../nbs/library/78_release/78c_disguise.ipynb #cd197849
+# %% ../../nbs/library/78_release/78c_disguise.ipynb #911ed93c
 import base64, binascii, codecs, html, quopri, re
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
-from ..deid.lexica import names, vocabulary
+from ..deid.lexica import names
 from ..deid.patterns import by_list
 from .findings import Finding, Scan
 from .known import Known, known_in
@@ -90,7 +90,7 @@ def unpacked(text: str):
     for raw in _numbers(text, CODES, 10): yield "character codes", raw, 0
     for raw in _numbers(text, BITS, 2): yield "bits", raw, 0
 
-# %% ../../nbs/library/78_release/78c_disguise.ipynb #bb392bfb
+# %% ../../nbs/library/78_release/78c_disguise.ipynb #f12af30e
 @dataclass
 class Check:
     "One scan under way."
@@ -119,9 +119,11 @@ JOINED = re.compile(r"[^\W_]+(?:[_.,-][^\W_]+)+|[A-Z]?[a-z]+(?:[A-Z][a-z]+)+")
 def _parts(m): return " ".join(w.capitalize() for w in re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+", m[0]))
 
 def uncapitalised(text: str) -> bool:
-    "Whether two names follow each other in small letters, at least one of them no word besides."
+    "Whether a first and a last name follow each other in small letters, the first name being no word besides."
     pairs = ((m[1], m[2]) for m in re.finditer(r"(?<![\w'-])(?=([a-z]{3,20}),? ([a-z]{3,20})(?![\w'-]))", text))
-    return any(a in names() and b in names() and not (a in vocabulary() and b in vocabulary()) for a, b in pairs)
+    first = lambda w: (r := names().get(w)) is not None and max(r[:2]) > 3 and r[3] == 0
+    last = lambda w: (r := names().get(w)) is not None and r[2] > 3
+    return any(first(a) and last(b) or last(a) and first(b) for a, b in pairs)
 
 def turned(text: str, known) -> list[tuple[str, str, str]]:
     "(kind, code, layer) of names that stand in the text backwards, rotated by 13, with digits for letters, or joined as in file and variable names."

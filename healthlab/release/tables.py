@@ -30,7 +30,7 @@ def promised(column: str) -> str:
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column.strip())
     return next((kind for kind, e in PROMISES if e.match(name)), "")
 
-# %% ../../nbs/library/78_release/78e_tables.ipynb #1b93f1ac
+# %% ../../nbs/library/78_release/78e_tables.ipynb #b252cfba
 APART = ("NAME", "LOCATION", "PHONE", "SSN", "EMAIL") # what columns can keep apart; a number by itself was seen in its column
 ROWS = 200_000 # rows read side by side; columns are read whole
 
@@ -53,12 +53,23 @@ def table(
         inner = {v for v in telling if len(v) > 20 and v.lstrip()[:1] in "{[" and v.rstrip()[-1:] in "}]"}
         for v in inner: check.document(v, at, layer, depth + 1)
         telling = [v for v in telling if v not in inner]
-        for s in range(0, len(telling), 500): words(check, "\n".join(f"{label}: {v}" if len(v) < 80 else v for v in telling[s:s + 500]), at, layer, depth)
+        short, long = [v for v in telling if len(v) < 80], [v for v in telling if len(v) >= 80]
+        for s in range(0, len(short), 500): _by_rules(check, "\n".join(f"{label}: {v}" for v in short[s:s + 500]), at, layer, depth)
+        for s in range(0, len(long), 50): words(check, "\n".join(long[s:s + 50]), at, layer, depth)
         for v in telling:
             if len(v) > 20 and (v.lstrip()[:1] == "<" or "</" in v): check.document(v, at, layer, depth + 1)
-        if any(re.search(r"[^\W\d_]", v) for v in telling): texts[name] = values
+        few = len(distinct) <= 40 and len(values) >= 10 * len(distinct) # categories: read already, and shared by many
+        if not few and any(re.search(r"[^\W\d_]", v) for v in telling): texts[name] = values
     _rows(check, texts, where, layer, depth)
     if check.measure: check.measure(check, columns, where, layer)
+
+def _by_rules(check, text, at, layer, depth):
+    "Reads cells, which are no sentences, without the transformer; findings go to the check when there is a place for them."
+    before, check.quick = check.quick, True
+    try: found = read(check, text, at, layer, depth)
+    finally: check.quick = before
+    for kind, code, how in found if at else (): check.found(at, kind, code, how)
+    return found
 
 def _counts(kind, distinct):
     "Whether a column called like an identifier holds small counts, as a table of missing values does."
@@ -68,7 +79,7 @@ def _rows(check, texts, where, layer, depth):
     if len(texts) < 2: return
     rows = list(dict.fromkeys(" ".join(str(v) for v in row if v is not None and str(v) and len(str(v)) < 80 and not SURROGATE.match(str(v))) for row in zip(*(list(v)[:ROWS] for v in texts.values()))))
     for s in range(0, len(rows), 500):
-        for kind, code, how in read(check, "\n".join(rows[s:s + 500]), f"{where} › rows", layer, depth):
+        for kind, code, how in _by_rules(check, "\n".join(rows[s:s + 500]), "", layer, depth):
             if kind in APART or code == "known": check.found(f"{where} › rows", kind, code, how)
 
 # %% ../../nbs/library/78_release/78e_tables.ipynb #85848512
