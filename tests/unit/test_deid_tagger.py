@@ -172,3 +172,17 @@ def test_the_record_knows_its_own_misspelt_and_in_pieces():
             asked += 1
             if x in made: left.append(x)
     assert len(left) / asked <= .002, left
+
+
+def test_training_from_the_corpus_makes_a_tagger_with_a_card(tmp_path):
+    "The pipeline's steps, small: what is trained, saved and loaded reads the same in any company and says what it was made of."
+    from healthlab.deid.lexica import listed
+    from healthlab.deid.training import card_text, gather, train
+    from healthlab.encoder import Tagger
+    parts = gather(None, made=60, notes=3, seed=4)
+    made = train(parts, layers=1, epochs=1, seconds=4)
+    again = Tagger.load(made.save(tmp_path / "t"), channels={"list": listed}, checkpoint="")
+    texts = [e.text for e in parts["templates"][:12]]
+    assert again.tag(texts) == [again.tag([t])[0] for t in texts]
+    assert again.card["texts"] == {"templates": 60, "presidio": 0, "meddocan": 0, "hospital": 3, "prose": 0}
+    assert "60 texts of templates" in card_text(again, {"templates": gold.measured(parts["templates"], again.tag([e.text for e in parts["templates"]]))})
