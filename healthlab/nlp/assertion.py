@@ -139,7 +139,7 @@ def _when(pattern: re.Pattern, s: str, spans: list, reach: int = 160) -> list[bo
             if low <= span[0] < high or (pattern is _FUTURE and 0 <= a - span[1] < 5): out[i] = True
     return out
 
-# %% ../../nbs/library/50_nlp/52_assertion.ipynb #c3d48cae
+# %% ../../nbs/library/50_nlp/52_assertion.ipynb #9829611b
 _THEN = re.compile(r",|\bthen\b|\b(?:please )?(?:call|return|come|go to|seek|notify|contact|will|would|consider)\b|;", re.I)
 
 def _conditional(s: str, spans: list) -> list[str | None]:
@@ -159,8 +159,19 @@ def _conditional(s: str, spans: list) -> list[str | None]:
             if b <= span[0] < high and out[i] != "conditional": out[i] = value
     return out
 
+# words without which an axis has nothing to say: most sentences are spared the search
+_KIN_WORDS = frozenset("mother father brother sister son daughter parent sibling mothers fathers brothers sisters sons daughters parents siblings grandmother grandfather grandparents grandparent grandmothers grandfathers grandson granddaughter stepmother stepfather stepbrother stepsister stepson stepdaughter godmother godfather mom dad aunt aunts uncle uncles cousin cousins niece nieces nephew nephews twin relative relatives kindred wife husband spouse partner family familial fam fh fhx maternal paternal degree forebear forebears ancestor ancestors members".split())
+_PAST_WORDS = frozenset("history hx h hist pmh pmhx pshx psh previous previously prior past former formerly status s post postop remote recovered resolved healed treated used had last hospitalized hospitalised admitted ex quit survivor ago earlier before back since childhood infancy adolescence college teens twenties thirties youth old child infant teenager adolescent kid young age cured remission remitted during recover".split())
+_FUTURE_WORDS = frozenset("scheduled planned booked awaiting slated referred ordered listed plan plans planning will should needs need must repeat recheck check obtain order schedule arrange f follow due upcoming pending prepare preparation recommend recommended recommends benefit elective tomorrow next outpatient discharge arranged awaited to day days week weeks month months wk wks mo mos year years".split())
+_CONDITION_WORDS = frozenset("if unless case event whenever return come call go seek report present follow followup instructed contact notify ed er office emergency precautions symptoms signs warning alarm needed prn p when watch monitor monitored monitoring observe look warn warned warning should would will may might could can consider considering consideration risk risks prevent prevention potential benefits benefit side effects complications complication alternatives alternative effect discussed candidate order prophylaxis prophylactic prophylactically".split())
+
 def _sentence(s: str, spans: list[tuple[int, int]]) -> list[Assertion]:
-    certainty, other, past, future, conditional = _certainty(s, spans), _other(s, spans), _when(_PAST, s, spans), _when(_FUTURE, s, spans), _conditional(s, spans)
+    words, none = set(re.findall(r"[a-z]+|\d{2,4}", s.lower())), [False] * len(spans)
+    certainty = _certainty(s, spans)
+    other = _other(s, spans) if not words.isdisjoint(_KIN_WORDS) else none
+    past = _when(_PAST, s, spans) if not words.isdisjoint(_PAST_WORDS) or any(w.isdigit() for w in words) else none
+    future = _when(_FUTURE, s, spans) if not words.isdisjoint(_FUTURE_WORDS) else none
+    conditional = _conditional(s, spans) if not words.isdisjoint(_CONDITION_WORDS) else [None] * len(spans)
     out = []
     for c, o, p, f, k in zip(certainty, other, past, future, conditional):
         if k and c == "neutralPossible": c = "positive"
