@@ -90,7 +90,7 @@ class Job:
 
     def _repr_markdown_(self): return f"**{self.kind}** `{self.id}` is {self.state} ({self.share:.0%}) {self.note}"
 
-# %% ../../nbs/library/90_service/95a_jobs.ipynb #c1ea9132
+# %% ../../nbs/library/90_service/95a_jobs.ipynb #5f23afb9
 _COLUMNS = "id, kind, owner, state, share, note, params, kept, result, error, code, created, started, ended, expires, attempts, cancel"
 _SCHEMA = """
 create table if not exists job (id text primary key, kind text not null, target text not null, resume integer not null, owner text not null, state text not null, share real not null default 0,
@@ -165,7 +165,6 @@ class Jobs:
             self.remove(id)
             raise Missing()
         if not job.over and time.monotonic() - self._woken > 5: # whoever waits for a job sees to it that somebody does it
-            self._woken = time.monotonic()
             self.wake()
         return job
 
@@ -211,6 +210,7 @@ class Jobs:
 
     def wake(self) -> bool:
         "Sees that a process runs the jobs that wait; True when one had to be started. See the next section."
+        self._woken = time.monotonic()
         return _wake(self)
 
 # %% ../../nbs/library/90_service/95a_jobs.ipynb #246413b1

@@ -4,7 +4,7 @@
 __all__ = ['LEEWAY', 'ALGORITHMS', 'issuer', 'issue', 'check_claims', 'fetch_json', 'KeySource', 'key_source', 'verify', 'denied',
            'authenticate', 'require_scope']
 
-# %% ../../nbs/library/90_service/94c_tokens.ipynb #812da136
+# %% ../../nbs/library/90_service/94c_tokens.ipynb #82513d1c
 import hashlib, json, math, os, re, secrets, threading, time
 from collections import OrderedDict
 from functools import lru_cache
@@ -14,7 +14,7 @@ from ..core.access import ROLES
 from ..core.audit import record
 from ..core.errors import HealthlabError, InputError
 from ..core.settings import settings
-from .clients import is_revoked, registry, signing_keys
+from .clients import registry, signing_keys
 from .limits import limits, loads
 from .scopes import PLAIN, AuthError, Caller, allowed
 
@@ -181,7 +181,7 @@ def _hub(token):
     role = _role_of([g.removeprefix("healthlab-") for g in user.get("groups", ())])
     return Caller("hub", user["name"], frozenset(s for s in scopes if s in PLAIN or s in _HUB_FHIR.values()), role, None, url), time.time() + 60, ()
 
-# %% ../../nbs/library/90_service/94c_tokens.ipynb #034a4c80
+# %% ../../nbs/library/90_service/94c_tokens.ipynb #62fee45f
 _BEARER = re.compile(r"[Bb]earer ([A-Za-z0-9\-._~+/]{8,8192}=*)")
 _known, _known_lock = OrderedDict(), threading.Lock()
 
@@ -207,7 +207,7 @@ def verify(
 ) -> Caller:    # who it speaks for
     "The caller of a token; `AuthError` when it is not valid here and now."
     caller, expires, ids = _remembered(token)
-    if ids and (is_revoked(*ids) or not registry().one("SELECT 1 FROM client WHERE id=? AND NOT disabled", caller.client_id)): raise _invalid("the token was taken back")
+    if ids and not registry().one("SELECT 1 FROM client WHERE id=? AND NOT disabled AND NOT EXISTS (SELECT 1 FROM revoked WHERE id IN (?,?))", caller.client_id, *ids): raise _invalid("the token was taken back")
     return caller
 
 # %% ../../nbs/library/90_service/94c_tokens.ipynb #c701fc48
