@@ -135,7 +135,7 @@ def substances(text: str, a: int, b: int) -> list[Social]:
             out.append(Social(a + m.start() + w.start(), a + m.start() + w.end(), w[0], f"substance {kind}", status == "current" and kind != "alcohol" or bool(re.search(r"abuse|heav|dependen|alcoholi", part, re.I)), status, amount[0] if amount else None))
     return out
 
-# %% ../../nbs/library/50_nlp/58_social.ipynb #fd64fd95
+# %% ../../nbs/library/50_nlp/58_social.ipynb #65c5b36e
 def social(text: str,
            *, parts: list | None = None, # `sections(text)` where already known
            lines: list | None = None,    # `sentences(text)` where already known
@@ -143,6 +143,16 @@ def social(text: str,
           ) -> list[Social]:
     "The social facts of a note in order. Sentences under Social History and those with social words are read; family history is not."
     return _told(text, *_asked(text, parts, lines), least=least)
+
+_LIVES = re.compile(r"\b(?:lives?|living|resides?) (?:alone|independently|at home|with (?:(?:his|her|their|a|an|the) )?[a-z]+(?: and (?:(?:his|her|their) )?[a-z]+)?)\b", re.I)
+
+def _once(found: list[Social]) -> list[Social]:
+    "One entry a substance: that with a counted amount, else with any, else the first."
+    best = {}
+    for s in found:
+        rank = 2 if s.amount and re.search(r"\d|one|two|half", s.amount) else 1 if s.amount else 0
+        if s.kind not in best or rank > best[s.kind][0]: best[s.kind] = (rank, s)
+    return [s for _, s in best.values()]
 
 def _asked(text, parts=None, lines=None) -> tuple[list[tuple[int, int]], list[Social]]:
     "Sentences for the classifier, and what the rules say."
@@ -155,9 +165,12 @@ def _asked(text, parts=None, lines=None) -> tuple[list[tuple[int, int]], list[So
         while k + 1 < len(skip) and skip[k + 1][0] <= a: k += 1
         kind = skip[k][2] if skip else ""
         if kind in ("family_history", "medications", "discharge_medications", "results", "vital_signs", "physical_examination", "header"): continue
+        a = min(b, max(a, parts[k].body)) if parts else a
+        while a < b and text[a] in " \t\n-=:": a += 1
         s = text[a:b]
-        found = substances(text, a, b)
+        found = _once(substances(text, a, b))
         ruled += found
+        ruled += [Social(a + m.start(), a + m.end(), m[0], "living", "alone" in m[0].lower()) for m in [_LIVES.search(s)] if m]
         ruled += [Social(a + m.start(), a + m.end(), m[0], need, True) for need, p in _NEED.items() for m in [p.search(s)] if m]
         if len(s) > 12 and (kind == "social_history" or len(_SOCIAL.findall(s)) > 1) and not (found and len(s) < 60): ask.append((a, b))
     return ask, ruled
