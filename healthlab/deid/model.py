@@ -17,7 +17,7 @@ from .patterns import EPONYM_AFTER, Span
 from ..encoder.tagger import Tagger, probabilities
 from ..encoder.words import windows
 
-# %% ../../nbs/library/40_deid/42e_model.ipynb #498ee9df
+# %% ../../nbs/library/40_deid/42e_model.ipynb #ba9c6b12
 @lru_cache(maxsize=1)
 def tagger() -> Tagger:
     "The shipped tagger, on the packaged encoder whatever `[encoder] checkpoint` says."
@@ -31,7 +31,7 @@ SAFE = frozenset(("the this that these those there here she he they it we i you 
     "am pm po iv im sc sq pr bid tid qid qd qhs qam qpm qod prn hs ac pc stat npo mg mcg ml kg lb cm mm hg bpm temp bp hr rr spo sao fio peep bmi wt ht htn dm cad chf copd ckd esrd afib cva tia mi pe dvt gerd uti uri bph oa ra ms als hiv aids hcv hbv tb mrsa vre djd ddd hld mdd gad ptsd adhd "
     "cp sob doe pnd abd nt nd bs cta rrr mrg jvd perrl perrla eomi heent neuro msk gu gi cv resp ext psych derm ent op ros hpi pmh psh fh sh cc pe ap meds imp plan dx tx rx sx hx fx px labs imaging cbc bmp cmp lft lfts tsh ldl hdl hba ac inr ptt pt bun cr glu na cl hco ca mg phos alt ast alp tbili alb wbc rbc hgb hct plt mcv esr crp bnp ck ckmb trop psa ua cxr ct mri us ekg ecg eeg emg egd ercp echo tte tee ef lv rv la lad rca lvef "
     "ed er icu micu sicu nicu pacu or ob gyn pcp rn lpn np pa md do pt ot slp snf ltac dnr dni cpr iud iui ivf cabg pci stent tkr tka tha orif turp lap chole appy tah bso egfr phq gcs nyha ecog apgar bx abg vbg cpap bipap nc ra ns lr kvo kcl nacl tpn ppi ssri nsaid nsaids asa apap hctz acei arb abx vanc zosyn lasix coumadin tylenol lantus humalog novolog norvasc zestril prilosec zoloft synthroid neurontin bactrim lipitor plavix "
-    "ii iii vi vii viii ix xi xii po hd fu rtc nad aox axo cn dtr dtrs rom wnl nkda nka etoh ppd ivdu wbat nwb pod icd cpt loinc snomed fda cdc dob mrn ssn sex age date name note notes type sample yo ha probnp subcut lispro prediabetes hfref hfpef aecopd fluticasone proair babinski ekgs caucasian hispanic result results data fahrenheit celsius medical specialty transcription").split())
+    "ii iii vi vii viii ix xi xii po hd fu rtc nad aox axo cn dtr dtrs rom wnl nkda nka etoh ppd ivdu wbat nwb pod icd cpt loinc snomed fda cdc dob mrn ssn sex age date name note notes type sample yo ha probnp subcut lispro prediabetes hfref hfpef aecopd fluticasone proair babinski ekgs caucasian hispanic result results data fahrenheit celsius medical specialty transcription iu miu").split())
 
 HEADING = re.compile(r"\s*(?:#+ *)?[A-Z][A-Za-z/&() -]{2,40}:")
 PRESSURE = re.compile(r"\d{2,3}/\d{2,3}")
