@@ -41,13 +41,14 @@ def secrets(p) -> dict:
             "born": p["born"].isoformat(), "born (compact)": f"{p['born']:%Y%m%d}", "born (US)": f"{p['born']:%m/%d/%Y}", "visit": p["visit"].isoformat(), "visit (compact)": f"{p['visit']:%Y%m%d}", "visit (US)": f"{p['visit']:%m/%d/%Y}"}
 
 
-def leaks(p, text: str) -> list[str]:
-    "Kinds of what is still in a text, whatever its case; base64 is opened."
+def leaks(p, text: str, days: timedelta = None) -> list[str]:
+    "Kinds of what is still in a text, whatever its case; base64 is opened. With the patient's shift: a day that another of their days was moved to is no leak."
+    chance = [k for k in ("born", "visit") if days is not None and p[k] in {p[x] + days for x in ("born", "visit", "later")}]
     for data in re.findall(r"[A-Za-z0-9+/]{24,}={0,2}", text):
         try: text += " " + base64.b64decode(data).decode("utf-8", "replace")
         except ValueError: pass
     low = text.lower()
-    return [k for k, v in secrets(p).items() if re.search(rf"(?<![a-z0-9]){re.escape(v.lower())}(?![a-z0-9])", low)]
+    return [k for k, v in secrets(p).items() if not k.startswith(tuple(chance) or "-") and re.search(rf"(?<![a-z0-9]){re.escape(v.lower())}(?![a-z0-9])", low)]
 
 
 def canary(p) -> str:
@@ -137,6 +138,7 @@ def notebook(p) -> dict:
 def check(seed: int, count: int = 20, pool: list[dict] = None, full: bool = False) -> dict:
     "Everything about one seed: leaks by form and kind, surrogates and shifts that differ, outputs that are not valid; all empty when it holds."
     p, key, policy = person(seed), secret(), load_policy("safe-harbor")
+    days = timedelta(days=date_offset(key, p["id"]))
     pool = pool if pool is not None else [r for r in Hospital(patients=1, seed=seed).resources() if r["resourceType"] not in ("Patient", "DocumentReference")]
     people, known, today = People.of([patient(p)]), known_of(patient(p)), date(2026, 1, 1)
     made = resources(p, count, pool, seed)
@@ -149,7 +151,7 @@ def check(seed: int, count: int = 20, pool: list[dict] = None, full: bool = Fals
     csvs = {k: deidentify_table(v, **how).data.decode() for k, v in tables(p).items()}
     note, cell = scrub(canary(p), known=patient(p))[0].text, {k: scrub(v, known=patient(p))[0].text for k, v in notebook(p).items()}
     forms = {"fhir": [d.decode() for d in done], "hl7v2": [message], "ccda": [doc], "csv": list(csvs.values()), "note": [note], "notebook": list(cell.values())}
-    wrong["leaks"] = sorted({f"{form}: {kind}" for form, texts in forms.items() for t in texts for kind in leaks(p, t)})
+    wrong["leaks"] = sorted({f"{form}: {kind}" for form, texts in forms.items() for t in texts for kind in leaks(p, t, days)})
     wrong["invalid"] = [f"{json.loads(d)['resourceType']}: {i.path} {i.code}" for d in done for i in structural(d)]
     if full:
         from healthlab.fhir.model import validate
@@ -160,7 +162,6 @@ def check(seed: int, count: int = 20, pool: list[dict] = None, full: bool = Fals
         wrong["surrogates"] += [f"{form}: {kind}" for form, text in opened.items() if want not in text]
     last = scrub(f"Mrs. {p['family']}", known=patient(p))[0].text.split()[-1]
     wrong["surrogates"] += [f"{form}: family name" for form, text in opened.items() if last not in text]
-    days = timedelta(days=date_offset(key, p["id"]))
     born, visit, later = ((p[k] + days) for k in ("born", "visit", "later"))
     e = json.loads(done[1])["period"]
     m = parse(message)

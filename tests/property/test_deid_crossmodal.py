@@ -22,3 +22,11 @@ def test_the_check_sees_a_leak():
     p = crossmodal.person(3)
     assert set(crossmodal.leaks(p, crossmodal.canary(p))) >= {*crossmodal.TYPES, "given", "family", "relative", "doctor", "street", "city", "zip", "phone", "fax", "email", "url", "ip", "biometric", "born (US)", "visit (US)"}
     assert crossmodal.leaks(p, "all is well on 2024-01-05") == []
+
+
+def test_a_day_another_day_was_moved_to_is_no_leak_and_any_other_is():
+    from datetime import timedelta
+    p = crossmodal.person(3)
+    text = f"seen {p['visit'].isoformat()}"
+    assert crossmodal.leaks(p, text, timedelta(days=-40)) == crossmodal.leaks(p, text) == ["visit"] or (p["later"] - p["visit"]).days == 40
+    assert crossmodal.leaks(p, text, p["visit"] - p["later"]) == []
