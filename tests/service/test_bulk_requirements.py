@@ -467,6 +467,8 @@ def attachments_can_be_fetched(w):
     assert url == f"{issuer()}/fhir/Binary/b1"
     got = w.ask("GET", url, headers={"Accept": "application/fhir+json"})
     assert got.status_code == 200 and base64.b64decode(got.json["data"]) == b"note" and w.ask("GET", url, None).status_code == 401
+    raw = w.ask("GET", url, headers={"Accept": "text/plain"})
+    assert raw.status_code == 200 and raw.data == b"note" and raw.mimetype == "text/plain"
 
 
 @shall(216)
