@@ -91,7 +91,7 @@ def _written(file, text):
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     Path(file).write_text(text, encoding="utf-8")
 
-# %% ../../nbs/library/60_synth/67_card.ipynb #baa6764a
+# %% ../../nbs/library/60_synth/67_card.ipynb #a33cae35
 def evaluate(
     real: pd.DataFrame,           # the table the generator was fitted on
     synthetic: pd.DataFrame,      # the table it gave
@@ -102,6 +102,7 @@ def evaluate(
     kinds: dict = None,           # as for `fit`
     generator = None,             # the generator: how it was made is put on the card
     title: str = "Synthetic table",
+    attacks: int = 150,           # guesses of each of anonymeter's attacks; 0: they are not made, and the card says so
     most: int = 20000,            # rows of each table looked at
     seed: int = 0,
 ) -> Card:
@@ -114,7 +115,8 @@ def evaluate(
     found = {"rows": {"real": len(real), "synthetic": len(synthetic), "holdout": 0 if holdout is None else len(holdout)}, "fidelity": _fidelity(a, s, b, seed)}
     found["privacy"] = {"copies": _copied(a, s, b, seed)}
     if b is None: notes.append("No holdout: leaks, membership and attribute disclosure were not judged.")
-    else: found["privacy"] |= {"leaks": leaks(a, s, b, tolerance=limits["tolerance"], seed=seed), "anonymity": anonymity(a, s, b, target, seed=seed), "disclosure": attribute_disclosure(a, s, b, seed=seed)}
+    else: found["privacy"] |= {"leaks": leaks(a, s, b, tolerance=limits["tolerance"], seed=seed), "anonymity": anonymity(a, s, b, target, attacks, seed=seed) if attacks else {}, "disclosure": attribute_disclosure(a, s, b, seed=seed)}
+    if b is not None and not attacks: notes.append("Singling out, linkability and inference were not attacked.")
     if target is not None: found["utility"] = utility(*_trained_and_tested(a, s, b, seed), target, kinds, seed)
     if groups is not None: found["groups"] = by_group(a, s, groups, accuracy)
     if generator is not None: found["generator"] = generator.figures()

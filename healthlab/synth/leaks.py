@@ -128,7 +128,7 @@ def combinations(real, holdout, synthetic, tolerance, rng, sets: int = 12) -> di
         worst = min(worst, (p, tail, got, size))
     return {"p": min(1., worst[0] * len(out)), "tail": worst[1], "share": worst[2] if worst[3] else float(member.mean()), "expected": out[str(worst[3])]["expected"] if worst[3] else float(member.mean()), "columns": worst[3], "by_size": out}
 
-# %% ../../nbs/library/60_synth/66b_leaks.ipynb #1b71dd15
+# %% ../../nbs/library/60_synth/66b_leaks.ipynb #bcd0fbd2
 def leaks(
     real: pd.DataFrame,      # plain table the generator was fitted on
     synthetic: pd.DataFrame, # plain table it gave
@@ -142,7 +142,8 @@ def leaks(
     "The three tests; each has `p`, the chance of its evidence without a leak."
     rng = np.random.default_rng(seed)
     if people is None:
-        real, holdout = (t.sample(min(len(t), most), random_state=seed).reset_index(drop=True) for t in (real, holdout))
+        even = min(len(real), len(holdout), most) # as many training people as others: only then is the nearer one of either kind with the same chance
+        real, holdout = (t.sample(even, random_state=seed).reset_index(drop=True) for t in (real, holdout))
         people = Neighbourhood(real, holdout)
     synthetic = synthetic.sample(min(len(synthetic), most), random_state=seed).reset_index(drop=True)
     to_a, to_b, back = people.distances(synthetic)

@@ -74,7 +74,7 @@ def _pairs(codes, groups, shares, total, target, rho, rng) -> list[tuple[int, in
         del score[pair]
     return out
 
-# %% ../../nbs/library/60_synth/63a_marginals.ipynb #718e1cde
+# %% ../../nbs/library/60_synth/63a_marginals.ipynb #8ddba245
 PARTS = {"letters": .12, "columns": .13, "choice": .1, "pairs": .65} # of ρ
 
 class Marginals:
@@ -103,8 +103,9 @@ class Marginals:
         self._chain(single, tables, groups, total, (d / (2 * rho["columns"]), 1 / (2 * part)), rng)
         return alphabet
 
-    def _chain(self, single, tables, groups, total, variance, rng, rows=20000):
+    def _chain(self, single, tables, groups, total, variance, rng):
         "Conditionals down the columns, fitted to the noisy counts: nothing here sees the table."
+        rows = int(min(20000, max(2000, 4 * total)))
         scale = rows / total
         self.base = [np.log(_shares(np.where(s > np.sqrt(variance[0]), s, 0)) + 1e-7).astype(np.float32) for s in single]
         self.corrections = Corrections(near=[[j for j, k in tables if k == i] or [0] for i in range(len(self.sizes))])

@@ -1,0 +1,67 @@
+"""The card: honest tables pass, leaky ones fail by the rule that is meant to catch them, and the figures can be kept."""
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from healthlab.core.errors import InputError
+from healthlab.synth import evaluate, fit
+
+
+def people(n, seed):
+    r = np.random.default_rng(seed)
+    age = r.integers(20, 90, n)
+    return pd.DataFrame({"age": age, "sex": r.choice(["F", "M"], n), "sbp": (100 + age / 2 + r.normal(0, 10, n)).round(), "hb": r.normal(13, 1.4, n).round(2), "crp": r.lognormal(1, 1, n).round(2),
+                         "died": np.where(r.random(n) < age / 150, "yes", "no")})
+
+
+REAL, HOLDOUT, FRESH = people(2000, 0), people(2000, 1), people(2000, 2)
+
+
+@pytest.fixture(scope="module")
+def honest(): return evaluate(REAL, FRESH, HOLDOUT, target="died", groups="sex", attacks=60)
+
+
+def test_fresh_real_rows_pass(honest):
+    assert honest.passed, honest
+    assert abs(honest.found["utility"]["gap"]) < .03 and .45 < honest.found["fidelity"]["detection"] < .55
+    assert honest.found["fidelity"]["precision"] > .9 and honest.found["fidelity"]["recall"] > .85
+
+
+def test_figures_are_json_and_html_names_the_rules(honest, tmp_path):
+    again = json.loads(honest.to_json(tmp_path / "card.json"))
+    assert again["passed"] is True and {r["name"] for r in again["rules"]} >= {"accuracy", "detection", "utility", "leak: copies", "singling out"}
+    page = honest.to_html(tmp_path / "card.html")
+    assert "leak: membership" in page and "<svg" in page and "pass" in page
+
+
+@pytest.mark.parametrize("leak, rule", [
+    (lambda: pd.concat([FRESH[:1960], REAL[:40]]), "leak: copies"),
+    (lambda: pd.concat([FRESH[:1900], REAL[:100].assign(hb=lambda t: t.hb + .02)]), "leak: copies"),
+    (lambda: FRESH.assign(crp=np.random.default_rng(0).permutation(REAL.crp)), "leak: combinations"),
+    (lambda: REAL.sample(2000, replace=True, random_state=0), "leak: membership"),
+    (lambda: FRESH.assign(died=np.random.default_rng(0).permutation(FRESH.died)), "utility"),
+    (lambda: FRESH.assign(age=FRESH.age.clip(50, 60)), "accuracy"),
+])
+def test_each_fault_is_caught_by_its_rule(leak, rule):
+    card = evaluate(REAL, leak().reset_index(drop=True), HOLDOUT, target="died" if rule == "utility" else None, attacks=0)
+    assert not card.passed and rule in {r.name for r in card.rules if not r.passed}, card
+
+
+def test_without_a_holdout_the_card_says_what_was_not_judged():
+    card = evaluate(REAL, FRESH)
+    assert "holdout" in card.notes[0].lower() and not any(r.name.startswith("leak") for r in card.rules)
+    assert not evaluate(REAL, pd.concat([FRESH[:1900], REAL[:100]])).passed
+
+
+@pytest.mark.parametrize("call, named", [(lambda: evaluate(REAL, FRESH, target="x"), "x"), (lambda: evaluate(REAL, FRESH.drop(columns="hb")), "hb"), (lambda: evaluate(REAL, FRESH.head(3)), "3 rows"), (lambda: evaluate(REAL, FRESH, groups="ward"), "ward")])
+def test_bad_input_is_named(call, named):
+    with pytest.raises(InputError, match=named): call()
+
+
+def test_the_generator_is_on_the_card():
+    g = fit(REAL, epsilon=2., target="died")
+    card = evaluate(REAL, g.sample(2000), HOLDOUT, generator=g, attacks=0)
+    assert "not attacked" in card.notes[0]
+    assert card.figures()["generator"]["epsilon"] == 2. and "zCDP" in card.to_html()
