@@ -108,7 +108,7 @@ def gathered(paths) -> list[tuple[str, bytes]]:
     if not found: raise InputError("there is nothing to release", "", "The folder is empty", "release-missing")
     return list(found.items())
 
-# %% ../../nbs/library/78_release/78n_airlock.ipynb #13621412
+# %% ../../nbs/library/78_release/78n_airlock.ipynb #38abe97c
 class Airlock:
     "The one way into zone released."
     def __init__(self,
@@ -174,13 +174,15 @@ class Airlock:
         _same_person(by)
         try: entry = step(entries, event, by=by, role=role, key=self.store.key, release=release, **facts)
         except IllegalStep as e:
-            audit.record("deny", zone="released", detail=dict(release=release, step=event, why=e.code))
+            audit.record("deny", zone="released", detail=dict(release=release, by=_printable(by), step=event, why=e.code))
             raise
-        audit.record(f"release.{event}", zone="released", detail=dict(release=release, state=entry["state"], seq=entry["seq"], sha256=facts.get("sha256", "")))
+        audit.record(f"release.{event}", zone="released", detail=dict(release=release, by=_printable(by), state=entry["state"], seq=entry["seq"], sha256=facts.get("sha256", "")))
         self.store.append(entry)
         return told([*entries, entry])
 
-# %% ../../nbs/library/78_release/78n_airlock.ipynb #880f69a9
+# %% ../../nbs/library/78_release/78n_airlock.ipynb #c0bf2bbe
+def _printable(by: str) -> str: return "".join(c for c in str(by) if c.isprintable())[:60]
+
 def _same_person(by: str):
     "In the hub a person acts under their own name only."
     user = os.environ.get("JUPYTERHUB_USER")
@@ -226,7 +228,7 @@ def _verified(lock, release, entries):
         raise StorageError("the files in quarantine are not the ones that were submitted and approved", f"release {release}", "It cannot be published; submit it anew", "release-tampered")
     return manifest, bodies
 
-# %% ../../nbs/library/78_release/78n_airlock.ipynb #97244a48
+# %% ../../nbs/library/78_release/78n_airlock.ipynb #1f1387c8
 def _finish(lock, release, entries):
     try: manifest, bodies = _verified(lock, release, entries)
     except StorageError as e:
@@ -245,7 +247,7 @@ def reviewed(lock: Airlock, release: str, name: str, by: str) -> bytes:
     manifest = json.loads(lock.store.unseal(release, "manifest"))["files"]
     i = next((i for i, f in enumerate(manifest) if f["name"] == name), None)
     if i is None: raise InputError("there is no such file in the release", f"release {release}", "", "release-missing")
-    audit.record("release.look", zone="released", detail=dict(release=release, file=i + 1))
+    audit.record("release.look", zone="released", detail=dict(release=release, by=_printable(by), file=i + 1))
     return lock.store.unseal(release, f"file-{i:06d}")
 
 # %% ../../nbs/library/78_release/78n_airlock.ipynb #ca09e6b2
