@@ -2,16 +2,16 @@
 
 # %% auto #0
 __all__ = ['UNSEEN', 'ALIKE', 'RUN_ID', 'RUNS', 'COLOUR', 'PSEUDONYM', 'COUNTED', 'DIHEDRAL', 'TURN', 'MEASURED', 'HASHES',
-           'FORMED', 'seen', 'public', 'limits', 'run_days', 'public_host', 'snomed', 'harmless', 'prose', 'by_rules',
-           'identifiers']
+           'FORMED', 'PARAGRAPH', 'seen', 'public', 'limits', 'run_days', 'public_host', 'snomed', 'harmless', 'prose',
+           'by_transformer', 'by_rules', 'identifiers']
 
-# %% ../../nbs/library/78_release/78b_words.ipynb #79b2bd4f
+# %% ../../nbs/library/78_release/78b_words.ipynb #61c1b1bf
 import re, time
 from functools import lru_cache
 
 from ..core.settings import settings
 from ..deid.lexica import fold, names, vocabulary
-from ..deid.patterns import by_context, by_form, by_list, by_place
+from ..deid.patterns import Span, by_context, by_form, by_list, by_place
 from ..deid.text import merged, scrub
 from .findings import Finding, Scan
 from .known import iso_dates, known_in, Known
@@ -85,7 +85,7 @@ def harmless(
     if label == "PHOTO": return digits < 4 and all(len(w) < 4 or w in vocabulary() for w in re.findall(r"[a-z]+", value.lower().rsplit(".", 1)[0]))
     return False
 
-# %% ../../nbs/library/78_release/78b_words.ipynb #5d4883f7
+# %% ../../nbs/library/78_release/78b_words.ipynb #68755ff2
 MEASURED = re.compile(r"(?<=[\s>|,;\[(])-?\d{1,4}\.\d{1,18}(?:e[+-]\d+)?(?=[\s<|,;\])])") # 0.8123 in a table: no identifier has this form
 
 HASHES = re.compile(r"(?<![0-9A-Za-z])(?:[0-9a-f]{64}|[0-9a-f]{32})(?![0-9A-Za-z])") # keyed pseudonyms and digests
@@ -96,7 +96,15 @@ def prose(text: str) -> bool:
     "Whether a text is written in sentences, as a note is; the transformer has learned from those."
     words = re.findall(r"\S+", text[:20_000])
     plain = sum(w.strip(".,;:()").lower() in vocabulary() for w in words)
-    return len(words) > 11 and plain > .5 * len(words)
+    return len(words) > 19 and plain > .65 * len(words) and bool(re.search(r"[a-z]\.(?:\s+[A-Z]|\s*\Z)", text)) and not re.search(r"[={}]|\bimport ", text)
+
+PARAGRAPH = re.compile(r"[^\n]+(?:\n[^\n]+)*")
+
+def by_transformer(text: str) -> list:
+    "What the transformer of `healthlab.deid` finds in the paragraphs that are prose, forms left to the rules."
+    parts = [m for m in PARAGRAPH.finditer(text) if prose(m[0])]
+    found = scrub([m[0] for m in parts], method="redact") if parts else []
+    return [Span(s.start + m.start(), s.end + m.start(), s.label) for m, f in zip(parts, found) for s in f.spans if s.label not in FORMED]
 
 def by_rules(text: str) -> list:
     "What forms, contexts and lists find."
@@ -113,7 +121,7 @@ def identifiers(
     plain = HASHES.sub(lambda m: "·" * len(m[0]), text)
     plain = MEASURED.sub(lambda m: "·" * len(m[0]), plain) if len(text) > 400 else plain
     spans = by_rules(plain)
-    if not quick and prose(plain): spans = merged([*spans, *(s for s in scrub([plain], method="redact")[0].spans if s.label not in FORMED)])
+    if not quick: spans = merged([*spans, *by_transformer(plain)])
     hits = known_in(text, known) if known else []
     strong = [(a, b, kind, "known") for a, b, kind, sure in hits if sure]
     weak = [(a, b, kind, "known") for a, b, kind, sure in hits if not sure and not known.stands_in(kind, text[a:b])]
