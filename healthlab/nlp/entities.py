@@ -3,10 +3,9 @@
 # %% auto #0
 __all__ = ['CATEGORY', 'CORE', 'Code', 'Entity', 'model', 'abbreviations', 'repeated', 'recognise']
 
-# %% ../../nbs/library/50_nlp/53_entities.ipynb #e82e0257
+# %% ../../nbs/library/50_nlp/53_entities.ipynb #d35abe60
 import re
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from msgspec import Struct

@@ -3,9 +3,7 @@
 # %% auto #0
 __all__ = ['SOURCES', 'KINDS', 'response']
 
-# %% ../../nbs/library/50_nlp/59a_health.ipynb #3f08bba2
-import re
-
+# %% ../../nbs/library/50_nlp/59a_health.ipynb #e875a449
 from ..core.errors import InputError
 from .entities import Entity
 from .relations import Relation

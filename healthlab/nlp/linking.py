@@ -3,8 +3,7 @@
 # %% auto #0
 __all__ = ['SYSTEMS', 'variants', 'Index', 'settled', 'candidates', 'link']
 
-# %% ../../nbs/library/50_nlp/55_linking.ipynb #62531f43
-import hashlib
+# %% ../../nbs/library/50_nlp/55_linking.ipynb #3f72085f
 import re
 from functools import lru_cache
 

@@ -3,8 +3,7 @@
 # %% auto #0
 __all__ = ['ATC', 'UMLS', 'plain', 'Name', 'Terms', 'icd10cm', 'catalogue', 'terms']
 
-# %% ../../nbs/library/50_nlp/54_terms.ipynb #a30c1dbc
-import csv
+# %% ../../nbs/library/50_nlp/54_terms.ipynb #d3e0b5d3
 import re
 import sqlite3
 import threading
