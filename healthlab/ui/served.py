@@ -4,8 +4,8 @@
 __all__ = ['HEADERS', 'PRELOAD', 'HubIdentity', 'kernel_environment', 'become_kernel', 'nothing', 'Child', 'Forked',
            'configuration', 'preload', 'install', 'application', 'serve']
 
-# %% ../../nbs/library/96_ui/98_served.ipynb #bb01ee53
-import asyncio, logging, multiprocessing, os, signal, sys
+# %% ../../nbs/library/96_ui/98_served.ipynb #7f40fbe4
+import multiprocessing, os, signal, sys, threading
 from pathlib import Path
 
 from jupyter_client.provisioning import LocalProvisioner
@@ -15,12 +15,14 @@ from traitlets.config import Config
 
 import healthlab
 
-# %% ../../nbs/library/96_ui/98_served.ipynb #6b67c85a
+# %% ../../nbs/library/96_ui/98_served.ipynb #7be8ca36
 HEADERS = {"X-Healthlab-Token": "", "X-Healthlab-Name": "", "X-Healthlab-Role": ""}
 
 class HubIdentity(JupyterHubIdentityProvider):
     "The hub's login for Voilà."
     def _default_hub_auth(self): return HubOAuth(parent=self, cache_max_age=30)
+
+    def get_handlers(self): return [(self.hub_auth.base_url.rstrip("/") + at, *more) for at, *more in super().get_handlers()] # Voilà does not put its prefix before them
 
     async def get_user(self, handler):
         from healthlab.service.tokens import _role_of
@@ -106,7 +108,7 @@ def install():
     factory.provisioners["forked"] = EntryPoint("forked", "healthlab.ui.served:Forked", factory.GROUP_NAME)
     factory.default_provisioner_name = "forked"
 
-# %% ../../nbs/library/96_ui/98_served.ipynb #c08ba26d
+# %% ../../nbs/library/96_ui/98_served.ipynb #ff9377f2
 def application():
     "Voilà with the way in at its root and the hub's people at its door."
     from jupyter_server.base.handlers import JupyterHandler
@@ -127,7 +129,7 @@ def serve():
     "Serve the dashboards as the hub's service; what the hub gave stands in the environment."
     from urllib.parse import urlparse
     os.environ["JUPYTER_PATH"] = str(Path(healthlab.__file__).parent / "ui")
-    preload()
+    threading.Thread(target=preload, daemon=True).start() # the first page waits for it, the hub's start does not
     install()
     app = application()
     c = configuration(os.environ["JUPYTERHUB_SERVICE_PREFIX"], urlparse(os.environ["JUPYTERHUB_SERVICE_URL"]).port)
