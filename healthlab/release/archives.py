@@ -88,7 +88,7 @@ def between(check, raw, taken, where, layer, depth):
     out.append(raw[at:])
     words(check, strings(OCTAL.sub(b"", b"\n".join(out))), f"{where} › between the members", layer, depth)
 
-# %% ../../nbs/library/78_release/78h_archives.ipynb #84abc73f
+# %% ../../nbs/library/78_release/78h_archives.ipynb #ff2b7fda
 def unzip(check: Check, raw: bytes, where: str, layer: str = "", depth: int = 0) -> bool:
     "Opens a zip and everything in it; False when the bytes are none."
     if not raw.startswith((b"PK\3\4", b"PK\5\6")) and not (b"PK\5\6" in raw[-66_000:] and zipfile.is_zipfile(io.BytesIO(raw))): return False
@@ -96,7 +96,7 @@ def unzip(check: Check, raw: bytes, where: str, layer: str = "", depth: int = 0)
     except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error): raise ValueError("damaged") from None
     taken, infos = [], sorted(z.infolist(), key=lambda i: i.header_offset)
     if infos and infos[0].header_offset: _content(check, raw[:infos[0].header_offset], f"{where} › before the archive", layer, depth)
-    if (gap := _gap(raw, infos, taken, z.start_dir)) > 24: check.found(where, "ARCHIVE", "opaque", layer) # 24: the longest data descriptor
+    if _gap(raw, infos, taken, z.start_dir) > 24: check.found(where, "ARCHIVE", "opaque", layer) # 24: the longest data descriptor
     between(check, raw, taken, where, layer, depth)
     for n, info in enumerate(infos, 1):
         at = member(check, info.filename, where, n, layer, depth)

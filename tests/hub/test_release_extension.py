@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from healthlab.lake import Lake
-from healthlab.release.airlock import Airlock
 from healthlab.release.guard import check_notebook, check_output, is_notice, notice
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,6 +39,9 @@ class Server:
             assert self.process.poll() is None, self.log.read_text()[-2000:]
             time.sleep(.1)
         self.url = f"http://127.0.0.1:{m[1]}"
+        while time.monotonic() < until: # the address is printed a moment before it is answered
+            try: self.ask("GET", "/api/status"); break
+            except urllib.error.URLError: time.sleep(.1)
 
     def ask(self, method, path, body=None):
         r = urllib.request.Request(self.url + path, method=method, data=None if body is None else json.dumps(body).encode(), headers={"Authorization": "token t", "Content-Type": "application/json"})

@@ -6,7 +6,6 @@ import unicodedata
 
 import pytest
 
-from healthlab.core import audit
 from healthlab.core.errors import HealthlabError, StorageError
 from healthlab.lake.storage import Entry, Storage
 from healthlab.release import airlock as module

@@ -1,5 +1,4 @@
 """The airlock on a real lake: two people, the same bytes, every step recorded, whatever is killed or changed in between."""
-import io
 import json
 import os
 from pathlib import Path

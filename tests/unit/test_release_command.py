@@ -6,7 +6,6 @@ import yaml
 from pathlib import Path
 
 from healthlab.cli import main
-from healthlab.release.airlock import Airlock
 from healthlab.lake import Lake
 
 ROOT = Path(__file__).resolve().parents[2]
