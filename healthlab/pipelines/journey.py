@@ -12,12 +12,12 @@ from ..core.settings import settings
 from . import runner
 from .record import RunRecord
 
-# %% ../../nbs/library/80_pipelines/84_journey.ipynb #716d0136
+# %% ../../nbs/library/80_pipelines/84_journey.ipynb #efd01760
 def steps(
     source: str, # the folder or file to ingest
 ) -> list[tuple[str, dict]]:
     "The pipelines of the main job, in order, with their parameters."
-    return [("ingest", {"source": source}), ("quality", {"zone": "identified"}), ("deidentify", {}), ("views", {})]
+    return [("ingest", {"source": source}), ("quality", {"zone": "identified"}), ("deidentify", {}), ("views", {}), ("extract", {}), ("synthesize", {"reason": "the main job"})]
 
 def journey(
     source: str,     # the folder or file to ingest
@@ -42,19 +42,21 @@ def journey(
     if failed: raise failed
     return records
 
-# %% ../../nbs/library/80_pipelines/84_journey.ipynb #083ec9ea
+# %% ../../nbs/library/80_pipelines/84_journey.ipynb #573c9bbd
 HEADLINES = {
     "ingest": "{files:,} files, {resources:,} resources in, {duplicates:,} duplicates, {rejected:,} rejected",
     "quality": "{checks:,} checks, {failed:,} failed, {findings:,} findings in {resources:,} resources",
     "deidentify": "{resources:,} resources out, {dropped:,} dropped, {changes:,} changes",
     "views": "{tables:,} tables, {rows:,} rows",
+    "extract": "{notes:,} notes, {entities:,} entities, {relations:,} relations, {rejected:,} not read",
+    "synthesize": "{rows:,} rows of {table}, card {passed}",
 }
 
 def headline(
     record: RunRecord, # a finished run
 ) -> str:
     "What the run did, in one line of numbers; empty for pipelines that have no line."
-    try: return HEADLINES.get(record.pipeline, "").format(**record.results)
+    try: return HEADLINES.get(record.pipeline, "").format(**{k: ("passed" if v else "not passed") if isinstance(v, bool) else v for k, v in record.results.items()})
     except (KeyError, ValueError): return ""
 
 def overview_page(

@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['PALETTE', 'STYLE', 'LETTERS', 'PANELS', 'load', 'Html', 'cards', 'summary_cards', 'frame', 'flow', 'figure', 'bars',
            'flow_figure', 'rejects', 'quality_figure', 'quality_table', 'deid_figure', 'deid_table', 'suppress',
-           'counted', 'distribution_figures', 'where', 'zones']
+           'counted', 'notes_figure', 'notes_table', 'synthetic', 'distribution_figures', 'where', 'zones']
 
 # %% ../../nbs/library/80_pipelines/85_overview.ipynb #ef45d73f
 import html, os, textwrap
@@ -62,7 +62,7 @@ def frame(
     head = "".join(f'<th class="number">{html.escape(c)}</th>' if c in numbers else f"<th>{html.escape(c)}</th>" for c in cols)
     return Html(f"<table><thead><tr>{head}</tr></thead><tbody>" + "".join("<tr>" + "".join(cell(c, r.get(c)) for c in cols) + "</tr>" for r in rows) + "</tbody></table>")
 
-# %% ../../nbs/library/80_pipelines/85_overview.ipynb #8361f244
+# %% ../../nbs/library/80_pipelines/85_overview.ipynb #fe4f64bb
 def flow(
     records: dict[str, RunRecord], # as `load` returns them
 ) -> list[dict]:
@@ -74,6 +74,11 @@ def flow(
     if q: rows.append({"step": "quality", "in": q.get("resources", 0), "out": q.get("resources", 0), "set aside": 0, "why": f"nothing is removed; {q.get('findings', 0):,} findings point at rows to look at"})
     if d: rows.append({"step": "deidentify", "in": d.get("resources", 0) + d.get("dropped", 0), "out": d.get("resources", 0), "set aside": d.get("dropped", 0), "why": "resources that could not be made safe" if d.get("dropped") else ""})
     if v: rows.append({"step": "views", "in": d.get("resources", 0), "out": v.get("rows", 0), "set aside": 0, "why": f"{v.get('tables', 0)} flat tables; a resource makes no row, one or several"})
+    if (x := records.get("extract")) and x.results:
+        rows.append({"step": "extract", "in": x.results.get("notes", 0), "out": x.results.get("entities", 0), "set aside": x.results.get("rejected", 0), "why": f"entities found in notes; {x.results.get('rejected', 0):,} notes could not be read"})
+    if (y := records.get("synthesize")) and y.results:
+        rows.append({"step": "synthesize", "in": v.get("counts", {}).get(y.results.get("table"), y.results.get("rows", 0)), "out": y.results.get("rows", 0) if y.results.get("passed") else 0, "set aside": 0 if y.results.get("passed") else y.results.get("rows", 0),
+                     "why": f"made-up rows of {y.results.get('table')}" + ("" if y.results.get("passed") else "; the card does not pass, so they are kept back")})
     for r in rows: r["seconds"], r["peak MB"] = records[r["step"]].seconds, records[r["step"]].results.get("peak_mb")
     return rows
 
@@ -203,6 +208,39 @@ def counted(
     try: rows = lake.sql(query, "research").to_pylist()
     except InputError: return {}
     return suppress({str(r["label"]): int(r["count"]) for r in rows if r["label"] is not None})
+
+# %% ../../nbs/library/80_pipelines/85_overview.ipynb #6614c043
+def notes_figure(
+    records: dict[str, RunRecord], # as `load` returns them
+):
+    "Mentions by kind, and the concepts named most; None when nothing was extracted."
+    r = records["extract"].results if "extract" in records else {}
+    labels, codes = ({k: n for k, n in sorted(r.get(which, {}).items(), key=lambda kv: -kv[1])[:12] if n >= 10} for which in ("labels", "codes"))
+    if not labels: return None
+    fig, (left, right) = figure(2, max(2.0, .26 * max(len(labels), len(codes)) + .7))
+    bars(left, labels, "Mentions in notes, by kind", PALETTE["green"])
+    bars(right, {k if len(k) < 44 else k[:42] + "…": n for k, n in codes.items()}, "Concepts named most", PALETTE["sky"])
+    return fig
+
+def notes_table(
+    records: dict[str, RunRecord], # as `load` returns them
+) -> Html:
+    "How much was read, and how it was meant."
+    r = records["extract"].results if "extract" in records else {}
+    rows = [{"": label, "count": r[k]} for k, label in (("notes", "notes read"), ("rejected", "notes that could not be read"), ("entities", "entities"), ("relations", "relations"), ("events", "dated events"), ("social", "social facts")) if k in r]
+    return frame(rows + [{"": f"mentions meant as {k}", "count": n} for k, n in r.get("asserted", {}).items() if n >= 10], numbers=("count",))
+
+def synthetic(
+    records: dict[str, RunRecord], # as `load` returns them
+    here: Path,                    # the overview's own folder
+) -> Html:
+    "The verdict on the made-up table, and its card."
+    if "synthesize" not in records: return frame([])
+    r, folder = records["synthesize"], settings().path("reports", "url") / "synthesize" / records["synthesize"].run_id
+    card = next((a for a in r.artifacts if a.startswith("card-") and a.endswith(".html")), "")
+    link = Html(f'<a href="{html.escape(os.path.relpath(folder / card, here))}">the card</a>') if card else ""
+    verdict = "passed: the rows are in zone synthetic" if r.results.get("passed") else f"not passed ({', '.join(map(str, r.results.get('failed', [])))}): no rows were kept"
+    return frame([{"table": r.results.get("table"), "rows": r.results.get("rows", 0), "verdict": verdict, "look at": link}], numbers=("rows",))
 
 # %% ../../nbs/library/80_pipelines/85_overview.ipynb #7259e024
 PANELS = {
