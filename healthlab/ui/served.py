@@ -74,7 +74,7 @@ class Forked(LocalProvisioner):
         self.process, self.pid, self.pgid, self.cwd = Child(process), process.pid, None, kwargs.get("cwd")
         return self.connection_info
 
-# %% ../../nbs/library/96_ui/98_served.ipynb #f7c8e5d0
+# %% ../../nbs/library/96_ui/98_served.ipynb #4b6db8de
 def configuration(
     prefix: str = "/", # address below which the service lies
     port: int = 0,     # it listens on loopback only
@@ -89,7 +89,6 @@ def configuration(
     v.strip_sources, v.show_tracebacks, v.file_allowlist, v.http_header_envs = True, False, [r"(?!)"], list(HEADERS)
     v.extension_allowlist = ["@jupyter-widgets/jupyterlab-manager"]
     v.resources = {"healthlab_style": style()}
-    c.KernelManager.transport = "ipc" # sockets in a folder of its own: no port to race for or to be reached by
     c.AsyncMappingKernelManager.cull_idle_timeout, c.AsyncMappingKernelManager.cull_interval = 300, 30 # seconds; kernels whose page is open stay
     return c
 

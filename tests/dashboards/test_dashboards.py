@@ -1,0 +1,131 @@
+"""The dashboards on a small simulated hospital: they run, they withhold, they say what is missing, they let nothing unchecked out."""
+import base64, re, time
+
+import pytest
+
+PAGES = {"overview": "healthlab.ui.overview:overview", "cohorts": "healthlab.ui.cohorts:cohorts", "quality": "healthlab.ui.checked:quality", "runs": "healthlab.ui.runs:runs_and_audit",
+         "synthetic": "healthlab.ui.against:synthetic", "text": "healthlab.ui.notes:clinical_text", "models": "healthlab.ui.registered:models"}
+
+
+def made(name):
+    from importlib import import_module
+    from healthlab.ui.reading import Reader
+    module, _, function = PAGES[name].partition(":")
+    page = getattr(import_module(module), function)(Reader({}))
+    page.live()
+    return page
+
+
+@pytest.fixture(scope="module")
+def workbench(tmp_path_factory):
+    "A lake whose research tables hold 240 people, and a run of ingest that went well beside one of views that failed."
+    import pyarrow as pa
+    from healthlab.lake import Lake
+    from healthlab.pipelines.record import RunRecord
+    place = tmp_path_factory.mktemp("dashboards")
+    with pytest.MonkeyPatch.context() as m:
+        for k, v in {"LAKE_URL": "lake", "REPORTS_URL": "reports", "KEYS_FILE": "keys/key", "AUDIT_PATH": "audit", "LANDING_URL": "landing", "MLFLOW_TRACKING": "mlflow.db"}.items():
+            m.setenv(f"HEALTHLAB_{k}", f"sqlite:///{place}/{v}" if k == "MLFLOW_TRACKING" else f"{place}/{v}")
+        m.delenv("HEALTHLAB_VIEWER_SERVICE", raising=False)
+        lake, n = Lake(), 240
+        ids = [f"p{k}" for k in range(n)]
+        lake.write("research", "patient", pa.table(dict(id=ids, gender=["female" if k % 2 else "male" for k in range(n)], race=["White" if k > 4 else "Asian" for k in range(n)], birth_date=[f"{1930 + k % 70}" for k in range(n)],
+                   deceased=pa.array([None] * n, pa.bool_()), deceased_at=["2019-05-01" if k % 5 == 0 else None for k in range(n)])), run_id="20260309T020000Z-000001")
+        lake.write("research", "encounter", pa.table(dict(id=ids, patient=ids, start=[f"201{k % 5}-03-01" for k in range(n)], end=["2020-03-02"] * n)), run_id="20260309T020000Z-000001")
+        lake.write("research", "condition", pa.table(dict(id=ids, patient=ids, display=["hypertension" if k % 3 == 0 else "gout" if k < 4 else None for k in range(n)], text=pa.array([None] * n, pa.string()), code=pa.array([None] * n, pa.string()), clinical_status=["active"] * n)), run_id="20260309T020000Z-000001")
+        for pipeline, status, results in (("ingest", "ok", dict(resources=900, rejected=12, types={"Patient": 240, "Rare": 3}, rejects={"structure": 12})), ("views", "failed", {})):
+            folder = place / "reports" / pipeline / "20260309T020000Z-000001"
+            folder.mkdir(parents=True)
+            RunRecord(pipeline, folder.name, status, "2026-03-09T02:00:00.000Z", "2026-03-09T02:01:00.000Z", 60., results=results, error={} if status == "ok" else {"type": "StorageError", "message": "the disk is full"}).save(folder)
+        yield place
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_dashboard_says_what_it_knows_or_that_there_is_nothing_yet(workbench, name):
+    body = made(name).view.body
+    assert "hl-card" in body or "hl-empty" in body
+    assert "could not be drawn" not in body and "hl-problem" not in body
+
+
+def test_the_overview_shows_what_failed_and_why_and_leaves_rare_types_out(workbench):
+    page = made("overview")
+    assert "the disk is full" in page.view.body and "Rare" not in page.view.body
+    page.filters["pipeline"].value = "ingest"
+    assert "the disk is full" not in page.body.value
+
+
+def test_a_filter_acts_within_300_ms(workbench):
+    page = made("cohorts")
+    start = time.process_time()
+    page.filters["sex"].value = "female"
+    page.filters["age"].value = "40–64"
+    assert (time.process_time() - start) / 2 < .3
+
+
+def test_no_number_of_people_that_is_shown_is_small_or_exact(workbench):
+    page = made("cohorts")
+    for sex in ("any", "female", "male"):
+        page.filters["sex"].value = sex
+        for r in page.view.tables["distributions"]:
+            assert r["people"] == "withheld" or (r["people"] >= 10 and r["people"] % 5 == 0), r
+        races = {r["value"]: r["people"] for r in page.view.tables["distributions"] if r["of"] == "race"}
+        assert races["Asian"] == "withheld" and races["White"] == "withheld" # one alone could be reckoned back
+        assert "gout" not in page.body.value
+
+
+def test_a_cohort_of_nine_shows_nothing(workbench):
+    from healthlab.lake import Lake
+    from healthlab.ui.cohorts import People, people, view
+    p = People(people(Lake()))
+    p.has["gout"] = p.has["gout"] | (p.age < -1)
+    shown = view(p, "any", "any age", "gout")
+    assert not shown.tables and "Nothing is shown of so few" in shown.body and "of 240" in shown.said and "hl-bars" not in shown.body
+
+
+def test_what_is_saved_is_what_is_shown_checked_and_in_the_trail(workbench):
+    from healthlab.core import audit
+    page = made("cohorts")
+    page.what.value = "survival (CSV)"
+    page.export()
+    link = re.search(r"base64,([^']+)'", page.link.value)
+    rows = base64.b64decode(link[1]).decode().splitlines()
+    assert rows[0] == "cohort,years,alive,low,high,followed" and len(rows) == len(page.view.tables["survival"]) + 1
+    assert audit.entries("export").to_pylist()[-1]["actor"]
+
+
+def test_what_holds_an_identifier_is_not_handed_out(workbench):
+    from healthlab.ui.page import csv, taken
+    shown = taken("names.csv", csv([{"patient": "Jane Doe", "phone": "555-867-5309", "ssn": "219-09-9999"}]))
+    assert "may not leave" in shown and "href" not in shown and "219" not in shown
+
+
+def test_a_failure_while_drawing_is_told_without_its_text(workbench):
+    from healthlab.ui.page import Page
+    from healthlab.ui.reading import Reader
+    def draw(): raise KeyError("Jane Doe")
+    page = Page("overview", "?", draw, reader=Reader({}))
+    assert "could not be drawn" in page.view.body and "Jane" not in page.view.body
+
+
+@pytest.mark.parametrize("status, said", [(401, "sign-in has ended"), (403, "role may not"), (500, "HTTP 500")])
+def test_the_service_refusing_or_failing_is_explained(workbench, status, said):
+    import http.server, threading
+    from healthlab.core.errors import HealthlabError
+    from healthlab.ui.reading import Reader
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self): self.send_response(status); self.end_headers()
+        def log_message(self, *a): pass
+    server = http.server.HTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with pytest.raises(HealthlabError, match=said): Reader({"HEALTHLAB_VIEWER_SERVICE": f"http://127.0.0.1:{server.server_port}"}).ask("/v1/pipelines")
+    finally: server.shutdown(); server.server_close()
+
+
+def test_headers_a_browser_sends_are_not_believed():
+    from healthlab.ui.served import HEADERS, configuration, kernel_environment
+    c = configuration()
+    assert c.VoilaConfiguration.show_tracebacks is False and c.VoilaConfiguration.allow_template_override == "NO" and list(HEADERS) == c.VoilaConfiguration.http_header_envs
+    given = kernel_environment({"JUPYTERHUB_API_TOKEN": "the service's own", "JUPYTERHUB_CLIENT_ID": "x", "HTTP_X_HEALTHLAB_TOKEN": "the viewer's"})
+    assert given["JUPYTERHUB_API_TOKEN"] == "the viewer's" and "the service's own" not in given.values() and "JUPYTERHUB_CLIENT_ID" not in given
