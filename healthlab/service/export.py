@@ -337,7 +337,7 @@ def _steps(view, kept, progress):
     resources = [t for t in p["types"] if t != "Provenance"] + (["Provenance"] if "Provenance" in p["types"] or p["associated"] else [])
     steps = [("output", t) for t in resources] + ([("deleted", t) for t in p["types"]] if p["since"] else [])
     whole = max(sum(counts.get(t, 0) for t in resources), 1)
-    for i, (where, kind) in enumerate(steps):
+    for i, (_, kind) in enumerate(steps):
         if i >= kept["step"]:
             tell = lambda n: progress(min((kept["n"] + n) / whole, 0.99), kind)
             tell(0)

@@ -23,7 +23,7 @@ from healthlab.deid import gold
 from healthlab.deid.corpus import documents
 from healthlab.deid.policy import load_policy
 from healthlab.deid.resource import Context, transform
-from healthlab.deid.text import find_all, known_of, scrub
+from healthlab.deid.text import find_all, known_of
 from healthlab.hospital import Hospital
 
 COMMAND = "python tests/bench/bench_deid.py"

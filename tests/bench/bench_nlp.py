@@ -19,7 +19,7 @@ from healthlab.hospital import Hospital
 from healthlab.nlp.assertion import classify
 from healthlab.nlp.corpora import Mention, hospital, longest, score
 from healthlab.nlp.document import analyze
-from healthlab.nlp.entities import CATEGORY, Entity, recognise
+from healthlab.nlp.entities import Entity, recognise
 from healthlab.nlp.linking import link
 from healthlab.nlp.sections import sentences
 from healthlab.nlp.training import published, split

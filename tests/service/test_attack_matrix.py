@@ -19,7 +19,7 @@ from joserfc.jwk import ECKey, OctKey, RSAKey
 from served import serving
 
 from healthlab.service import clients, tokens
-from healthlab.service.jobs import Jobs, kind, run_worker
+from healthlab.service.jobs import Jobs, kind
 
 ATTACKS = {}
 SECRET = "Musterfrau" # in every record: what no answer may hold

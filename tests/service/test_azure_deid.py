@@ -6,7 +6,7 @@ import pytest
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
 from azure.health.deidentification import DeidentificationClient
-from azure.health.deidentification.models import (DeidentificationContent, DeidentificationCustomizationOptions, DeidentificationJob, DeidentificationJobCustomizationOptions, DeidentificationOperationType, OperationStatus, PhiCategory,
+from azure.health.deidentification.models import (DeidentificationContent, DeidentificationCustomizationOptions, DeidentificationJob, DeidentificationOperationType, OperationStatus, PhiCategory,
                                                   SourceStorageLocation, TargetStorageLocation)
 from served import serving
 from test_bulk_requirements import certificate

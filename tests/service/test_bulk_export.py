@@ -7,7 +7,7 @@ import time
 import pytest
 
 from healthlab.service import export
-from healthlab.service.export import Ask, asked, run
+from healthlab.service.export import Ask, asked
 from healthlab.service.jobs import Jobs, Stopped, read_file, run_worker
 from healthlab.service.store import Refused, Store, create, delete, draft, update
 

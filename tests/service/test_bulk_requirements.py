@@ -15,8 +15,8 @@ from served import serving
 
 from healthlab.fhir.model import validate
 from healthlab.service.clients import add_client
-from healthlab.service.jobs import Jobs, kind, run_worker
-from healthlab.service.store import Store, create, delete, draft, update
+from healthlab.service.jobs import kind, run_worker
+from healthlab.service.store import create, delete, draft, update
 from healthlab.service.tokens import issuer
 
 LISTED = {int(r["number"]): r for r in csv.DictReader(open(Path(__file__).with_name("bulk_requirements.csv"), encoding="utf-8"))}

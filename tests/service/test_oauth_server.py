@@ -3,7 +3,6 @@ import base64
 import hashlib
 import json
 import re
-import sqlite3
 import subprocess
 import sys
 import threading

@@ -117,7 +117,7 @@ def test_a_key_that_the_issuer_does_not_publish(oidc):
 
 def test_a_public_key_is_no_shared_secret(oidc):
     pem = oidc.keys[0].as_pem(private=False)
-    import base64, hashlib, hmac # by hand: no library signs this way any more
+    import base64, hmac # by hand: no library signs this way any more
     part = lambda d: base64.urlsafe_b64encode(json.dumps(d).encode()).rstrip(b"=")
     head = part(dict(alg="HS256", kid=oidc.keys[0].kid, typ="JWT"))
     body = part(dict(iss=oidc.url, aud=AUDIENCE, sub="u", scp="nlp", exp=int(time.time()) + 300))
