@@ -337,14 +337,14 @@ def _steps(view, kept, progress):
     resources = [t for t in p["types"] if t != "Provenance"] + (["Provenance"] if "Provenance" in p["types"] or p["associated"] else [])
     steps = [("output", t) for t in resources] + ([("deleted", t) for t in p["types"]] if p["since"] else [])
     whole = max(sum(counts.get(t, 0) for t in resources), 1)
-    for i, (_, kind) in enumerate(steps):
+    for i, (where, name) in enumerate(steps):
         if i >= kept["step"]:
-            tell = lambda n: progress(min((kept["n"] + n) / whole, 0.99), kind)
+            tell = lambda n: progress(min((kept["n"] + n) / whole, 0.99), name)
             tell(0)
-            if where == "deleted": _files(progress, kept, _bundles(view.rows(kind, p["since"], kept["after"], gone=True), kind), where, "Bundle", lambda r: r[2] + b"\n", tell)
+            if where == "deleted": _files(progress, kept, _bundles(view.rows(name, p["since"], kept["after"], gone=True), name), where, "Bundle", lambda r: r[2] + b"\n", tell)
             else:
-                rows = provenance(view, kept["after"]) if kind == "Provenance" else view.rows(kind, p["since"], kept["after"])
-                _files(progress, kept, rows, where, kind, lambda r: _line(r[2], kind, p["elements"], base), tell)
+                rows = provenance(view, kept["after"]) if name == "Provenance" else view.rows(name, p["since"], kept["after"])
+                _files(progress, kept, rows, where, name, lambda r: _line(r[2], name, p["elements"], base), tell)
             kept.update(step=i + 1, after=0)
 
 kind("export", "healthlab.service.export:run", resume=True)
