@@ -124,7 +124,7 @@ def _named(which: str, what: str, note: date) -> tuple[str, str] | None:
 # %% ../../nbs/library/50_nlp/57_timeline.ipynb #e2db78c2
 def _value(m: re.Match, note: date, ahead: bool, admitted: date | None):
     "(start, end, duration) of a match, or None when it is no date."
-    g, kind = m.groupdict(), m.lastgroup
+    g = m.groupdict()
     month = lambda k: _MONTHS[g[k].lower().rstrip(".")]
     if g["iso"]: got = _day(int(g["iy"]), int(g["im"]), int(g["id"]))
     elif g["us"]: got = _day(_year(g["uy"], note), int(g["um"]), int(g["ud"])) or _day(_year(g["uy"], note), int(g["ud"]), int(g["um"]))

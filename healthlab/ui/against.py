@@ -5,7 +5,7 @@ __all__ = ['classes', 'distance', 'association', 'both', 'sampled', 'compared', 
 
 # %% ../../nbs/library/96_ui/97d_synthetic.ipynb #24f579fc
 from .charts import bars, heat
-from .design import Html, cards, empty, panel, panels, table
+from .design import Html, cards, empty, panel, panels
 from .page import Page, View
 from .reading import Reader
 from .shown import threshold
