@@ -8,7 +8,7 @@ import html, math
 
 from .design import COLORS, Html, empty, text
 
-# %% ../../nbs/library/96_ui/96a_charts.ipynb #7e73b1dd
+# %% ../../nbs/library/96_ui/96a_charts.ipynb #100f1d28
 def bars(
     counts: dict,         # label → number, drawn top down; None: withheld
     color: str = "blue",  # one of `COLORS`
@@ -19,7 +19,7 @@ def bars(
     if not counts: return empty(nothing)
     top = max((v for v in counts.values() if v), default=1) or 1
     def row(label, v):
-        if v is None: return f"<dt>{text(label)}</dt><dd><span>fewer than 10</span></dd>"
+        if v is None: return f"<dt>{text(label)}</dt><dd><span>withheld</span></dd>"
         return f"<dt>{text(label)}</dt><dd><i style='width:{max(0, v) / top * 72:.1f}%'></i><span>{text(v)}{html.escape(unit)}</span></dd>"
     return Html(f"<dl class=hl-bars style='--c:var(--{color})'>{''.join(row(k, v) for k, v in counts.items())}</dl>")
 

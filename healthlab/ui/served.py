@@ -74,7 +74,7 @@ class Forked(LocalProvisioner):
         self.process, self.pid, self.pgid, self.cwd = Child(process), process.pid, None, kwargs.get("cwd")
         return self.connection_info
 
-# %% ../../nbs/library/96_ui/98_served.ipynb #4b6db8de
+# %% ../../nbs/library/96_ui/98_served.ipynb #687f68a3
 def configuration(
     prefix: str = "/", # address below which the service lies
     port: int = 0,     # it listens on loopback only
@@ -87,7 +87,7 @@ def configuration(
     v = c.VoilaConfiguration
     v.template, v.allow_template_override, v.allow_theme_override = "healthlab", "NO", "NO"
     v.strip_sources, v.show_tracebacks, v.file_allowlist, v.http_header_envs = True, False, [r"(?!)"], list(HEADERS)
-    v.extension_allowlist = ["@jupyter-widgets/jupyterlab-manager"]
+    v.extension_denylist = ["@jupyterlab/scheduler", "jupyterlab-launcher-shortcuts"] # parts of JupyterLab, which is not here
     v.resources = {"healthlab_style": style()}
     c.AsyncMappingKernelManager.cull_idle_timeout, c.AsyncMappingKernelManager.cull_interval = 300, 30 # seconds; kernels whose page is open stay
     return c
