@@ -23,7 +23,7 @@ ingest(landing, lake, workers=1); deidentify(lake); materialise(lake)
 
 def free_ports(n: int) -> int:
     "The first of `n` neighbouring free ports."
-    for start in range(21000, 32000, 17):
+    for start in range(21000 + os.getpid() % 600 * 17, 48000, 17):
         try:
             for port in range(start, start + n):
                 with socket.socket() as s: s.bind(("127.0.0.1", port))
