@@ -19,7 +19,7 @@ def _use_demo():
     from healthlab.core.settings import settings
     os.environ.update(demo_environment(settings().root))
 
-# %% ../nbs/library/99_command/99_cli.ipynb #7700e2cf
+# %% ../nbs/library/99_command/99_cli.ipynb #c5d49634
 def demo(args):
     "run the main job on the embedded sample: a simulated hospital, fresh each time"
     import shutil
@@ -44,7 +44,7 @@ def _journey(source):
     import time
     from healthlab.pipelines import journey, overview_page
     start = time.monotonic()
-    print("healthlab: ingest → quality → deidentify → views → extract → synthesize → overview")
+    print("healthlab: ingest → quality → deidentify → views → extract → overview")
     records = journey(source, echo=lambda line: print(line, flush=True))
     print(f"healthlab: done in {time.monotonic() - start:.0f} s\n\nOpen the overview:   {overview_page(records)}")
 

@@ -12,12 +12,12 @@ from ..core.settings import settings
 from . import runner
 from .record import RunRecord
 
-# %% ../../nbs/library/80_pipelines/84_journey.ipynb #efd01760
+# %% ../../nbs/library/80_pipelines/84_journey.ipynb #85026703
 def steps(
     source: str, # the folder or file to ingest
 ) -> list[tuple[str, dict]]:
     "The pipelines of the main job, in order, with their parameters."
-    return [("ingest", {"source": source}), ("quality", {"zone": "identified"}), ("deidentify", {}), ("views", {}), ("extract", {}), ("synthesize", {"reason": "the main job"})]
+    return [("ingest", {"source": source}), ("quality", {"zone": "identified"}), ("deidentify", {}), ("views", {}), ("extract", {})]
 
 def journey(
     source: str,     # the folder or file to ingest

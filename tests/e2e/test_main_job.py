@@ -36,7 +36,7 @@ def finished(done, monkeypatch):
 
 def test_it_ends_green_and_says_where_to_look(finished):
     folder, _, said = finished
-    assert [r.pipeline for r in reversed(history())] == ["ingest", "quality", "deidentify", "views", "extract", "synthesize", "overview"]
+    assert [r.pipeline for r in reversed(history())] == ["ingest", "quality", "deidentify", "views", "extract", "overview"]
     assert all(r.status == "ok" for r in history())
     page = find_run("latest")[1] / "report.html"
     assert str(page) in said and page.exists()
