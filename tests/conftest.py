@@ -9,13 +9,6 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "gate"))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    "With several processes (pytest-xdist) a file's tests stay together, so that what they share is made once; notebooks share nothing."
-    for item in items:
-        if item.path.name != "test_notebooks.py": item.add_marker(pytest.mark.xdist_group(item.path.parent.name if item.path.parent.name == "hub" else item.path.name))
-
-
 @pytest.fixture(scope="session")
 def root():
     return ROOT
