@@ -3,8 +3,8 @@
 # %% auto #0
 __all__ = ['WITHHELD', 'own_error', 'safe_error', 'table_versions', 'run_folder', 'RunFailed', 'run']
 
-# %% ../../nbs/library/80_pipelines/83_runner.ipynb #5508dd2c
-import fcntl, json, os, re, subprocess, time
+# %% ../../nbs/library/80_pipelines/83_runner.ipynb #19d97608
+import fcntl, json, os, re, subprocess, tempfile, time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def safe_error(
     said = evalue if own_error(ename) else WITHHELD
     return {"ename": ename, "evalue": said, "traceback": [*frames, f"{ename}: {said}"]}
 
-# %% ../../nbs/library/80_pipelines/83_runner.ipynb #04dd90a4
+# %% ../../nbs/library/80_pipelines/83_runner.ipynb #33e08e54
 def _register_engine():
     "Register the papermill engine `healthlab` (once); papermill is imported only when something runs."
     from healthlab.release.guard import check_output, current
@@ -64,8 +64,9 @@ def _register_engine():
     class Engine(NBClientEngine):
         @classmethod
         def execute_managed_notebook(cls, nb_man, kernel_name, start_timeout=60, execution_timeout=None, **kwargs):
-            config = Config({"KernelManager": {"transport": "ipc"}})
-            return Client(nb_man, config=config, kernel_name=kernel_name, startup_timeout=start_timeout, timeout=execution_timeout).execute(stderr=subprocess.DEVNULL) # what a dying kernel prints may quote data
+            with tempfile.TemporaryDirectory(prefix="healthlab-") as own: # two runs at once would take each other's sockets in the folder they run in
+                config = Config({"KernelManager": {"transport": "ipc", "ip": f"{own}/k"}})
+                return Client(nb_man, config=config, kernel_name=kernel_name, startup_timeout=start_timeout, timeout=execution_timeout).execute(stderr=subprocess.DEVNULL) # what a dying kernel prints may quote data
 
     papermill_engines.register("healthlab", Engine)
 

@@ -29,7 +29,7 @@ def execute(path, keep=False, timeout=600):
     with tempfile.TemporaryDirectory() as tmp:
         env = {**os.environ, **scratch(tmp), "PYTHONPATH": str(ROOT)}
         NotebookClient(nb, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}},
-                       config=Config({"KernelManager": {"transport": "ipc"}})).execute(env=env)
+                       config=Config({"KernelManager": {"transport": "ipc", "ip": f"{tmp}/k"}})).execute(env=env)
     if keep:
         from nbdev.clean import nbdev_clean
         for cell in nb.cells:
