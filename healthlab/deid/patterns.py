@@ -3,25 +3,19 @@
 # %% auto #0
 __all__ = ['LABELS', 'MONTH', 'DAY', 'YEAR', 'CLOCK', 'ELSEWHERE', 'DATES', 'DATE', 'STREET', 'STATE', 'TOKEN', 'FORMS', 'EXACT',
            'COMPILED', 'CHECKED', 'CAP', 'PARTICLE', 'PERSON', 'COMMA', 'RELATIVE', 'CONTEXTS', 'INITIALS',
-           'EPONYM_AFTER', 'STOP', 'INNER', 'WORD', 'PLACE_BEFORE', 'Span', 'luhn', 'mod97', 'by_form', 'trimmed',
-           'by_context', 'by_list', 'by_place']
+           'EPONYM_AFTER', 'STOP', 'INNER', 'WORD', 'PLACE_BEFORE', 'luhn', 'mod97', 'by_form', 'trimmed', 'by_context',
+           'by_list', 'by_place']
 
 # %% ../../nbs/library/40_deid/42_patterns.ipynb #8285ba25
 import re
 from functools import lru_cache
-from typing import NamedTuple
 
+from ..annotation import Span
 from .lexica import EPONYMS, fold, names, places, vocabulary
 
 # %% ../../nbs/library/40_deid/42_patterns.ipynb #60edb008
 LABELS = {"NAME": "A", "LOCATION": "B", "DATE": "C", "AGE": "C", "PHONE": "D", "FAX": "E", "EMAIL": "F", "SSN": "G", "MRN": "H", "HEALTHPLAN": "I", "ACCOUNT": "J", "LICENSE": "K", "VEHICLE": "L", "DEVICE": "M",
           "URL": "N", "IP": "O", "BIOMETRIC": "P", "PHOTO": "Q", "ID": "R", "ORGANIZATION": "R", "USERNAME": "R"}
-
-class Span(NamedTuple):
-    "An identifier in a text: offsets into the input, and its kind."
-    start: int
-    end: int
-    label: str
 
 MONTH = r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)"
 DAY = r"(?:0?[1-9]|[12]\d|3[01])"

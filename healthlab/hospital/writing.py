@@ -2,8 +2,8 @@
 
 # %% auto #0
 __all__ = ['NEGATIVE', 'POSSIBLE', 'UNLIKELY', 'PROBABLE', 'PAST', 'FUTURE', 'HYPOTHETICAL', 'CONDITIONAL', 'FAMILY',
-           'PAST_NEGATIVE', 'FAMILY_NEGATIVE', 'MONTHS', 'Span', 'Assertion', 'Entity', 'Relation', 'Piece', 'Writer',
-           'phi', 'plain', 'day', 'month', 'age', 'diagnosis', 'symptom', 'procedure', 'joined', 'drug', 'medication',
+           'PAST_NEGATIVE', 'FAMILY_NEGATIVE', 'MONTHS', 'Span', 'Entity', 'Relation', 'Piece', 'Writer', 'phi',
+           'plain', 'day', 'month', 'age', 'diagnosis', 'symptom', 'procedure', 'joined', 'drug', 'medication',
            'measurement']
 
 # %% ../../nbs/library/25_hospital/25d_writing.ipynb #8a844378
@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from msgspec import Struct, field
 
+from ..annotation import Assertion
 from .catalogue import ICD10CM, LOINC, RXNORM, SNOMED, Chance, table
 
 # %% ../../nbs/library/25_hospital/25d_writing.ipynb #45f0e943
@@ -21,13 +22,6 @@ class Span(Struct, frozen=True):
     start: int
     end: int
     label: str
-
-class Assertion(Struct, frozen=True, omit_defaults=True):
-    "How an entity is meant; the values of Text Analytics for health."
-    certainty: str = "positive"        # negative | negativePossible | neutralPossible | positivePossible | positive
-    conditionality: str | None = None  # None | hypothetical | conditional
-    association: str = "subject"       # subject | other
-    temporality: str = "current"       # current | past | future
 
 class Entity(Struct, frozen=True):
     "A clinical entity with its category, assertion and codes (system, code, display)."

@@ -107,8 +107,9 @@ def cronjobs(
 ) -> list[dict]:             # Kubernetes manifests, ready for YAML
     "A CronJob for each scheduled chain of pipelines."
     table = timetable(folder)
-    def chain(name): return [name, *(n for s in table.values() if name in s.after and not s.cron for n in chain(s.pipeline))]
-    return [_cronjob(table[name], list(dict.fromkeys(chain(name))), table, image, namespace) for name, s in table.items() if s.cron]
+    def chain(name): return {name}.union(*(chain(s.pipeline) for s in table.values() if name in s.after and not s.cron))
+    # the table's own order: a pipeline that waits for several comes after the last of them
+    return [_cronjob(table[name], [n for n in table if n in chain(name)], table, image, namespace) for name, s in table.items() if s.cron]
 
 def _cronjob(s: Schedule, names: list, table: dict, image: str, namespace: str) -> dict:
     words = [["healthlab", "pipelines", "run", n, *(w for k, v in table[n].parameters.items() for w in ("-p", f"{k}={v if isinstance(v, str) else json.dumps(v)}"))] for n in names]

@@ -186,9 +186,9 @@ def test_a_run_does_not_begin_before_the_ledger_knows_it(notebooks, keeper):
     s = keeper()
     s.tick()
     keeper.clock.pass_(hours=1)
-    s._write_down(s.table["it"], keeper.clock.now)
+    schedule.write_down(s, s.table["it"], keeper.clock.now)
     (o,) = s.ledger.occasions()
-    process = schedule.launch(s.ledger.take(o, "20261121T010000Z-aaaaaa", text(keeper.clock.now)), s.table["it"], s._log(replace(o, run_id="x")))
+    process = schedule.launch(s.ledger.take(o, "20261121T010000Z-aaaaaa", text(keeper.clock.now)), s.table["it"], schedule.log_file(s, replace(o, run_id="x")))
     os.close(process.gate) # the scheduler dies here
     assert process.wait(60) == 4 and history("it") == []
 
