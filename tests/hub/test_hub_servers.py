@@ -122,7 +122,7 @@ def test_a_proxy_that_dies_is_started_again(hub, people):
 
 def test_the_launcher_has_tiles_that_lay_fresh_notebooks(people):
     lena = people["researcher"]
-    assert {t["title"] for t in lena.ask("GET", "/user/researcher/launcher-shortcuts").json()["shortcuts"]} >= {"New pipeline", "New dashboard"}
+    assert {t["title"] for t in lena.ask("GET", "/user/researcher/launcher-shortcuts/shortcuts").json()["shortcuts"]} >= {"New pipeline", "New dashboard"}
     for kind in ("pipeline", "dashboard"):
         answer = lena.ask("GET", f"/user/researcher/healthlab/new/{kind}", allow_redirects=False)
         assert answer.status_code == 302 and answer.headers["Location"].endswith(f"lab/tree/{kind}s/{kind}_1.ipynb")
