@@ -23,6 +23,10 @@ def _email(rng): return f"{f.user(rng)}@{rng.choice(('gmail.com', 'yahoo.com', '
 def _url(rng): return rng.choice(("http://www.{}.com", "https://{}.org/x/12", "www.{}.net", "{}.com", "http://{}.co.uk/")).format(f.invented(rng, 2))
 def _iban(rng): return f.digits(rng, rng.choice(("GB##@@@@##############", "DE## #### #### #### #### ##", "FR############@##########", "ES######################")))
 def _ip(rng): return ".".join(str(rng.randint(1, 254)) for _ in range(4)) if rng.random() < .8 else ":".join(f"{rng.randrange(65536):x}" for _ in range(8))
+def _mac(rng): return rng.choice(":-").join(f"{rng.randrange(256):02x}" for _ in range(6)).upper()
+def _vin(rng): return "".join(rng.choice("ABCDEFGHJKLMNPRSTUVWXYZ0123456789") for _ in range(17))
+def _wallet(rng): return rng.choice(("1", "3", "bc1q", "0x")) + "".join(rng.choice("0123456789abcdef" if rng.random() < .5 else "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz123456789") for _ in range(rng.randint(30, 40)))
+def _place_of(rng): a, b = rng.uniform(-80, 80), rng.uniform(-179, 179); return rng.choice((f"{a:.4f}, {b:.4f}", f"[{a:.5f},{b:.5f}]", f"{abs(a):.3f}° N, {abs(b):.3f}° W"))
 def _of(kind): return _one(lambda rng: rng.choice(f.clinical(kind)))
 
 SLOTS = {
@@ -33,6 +37,7 @@ SLOTS = {
     "date": _one(f.day, "DATE"), "month": _one(f.month, "DATE"), "fday": _one(f.foreign_day, "DATE"), "phone": _one(f.phone, "PHONE"), "id": _one(f.number, "ID"), "card": _one(f.luhn, "ID"), "iban": _one(_iban, "ID"), "ssn": _one(lambda r: f.digits(r, "###-##-####"), "ID"),
     "user": _one(f.user, "USERNAME"), "email": _one(_email, "CONTACT"), "url": _one(_url, "CONTACT"), "ip": _one(_ip, "CONTACT"), "old": f.old,
     "drug": _of("medications"), "disease": _of("conditions"), "symptom": _of("symptoms"), "procedure": _of("procedures"), "eponym": _one(lambda r: r.choice(f.EPONYMIC)), "dept": _one(lambda r: r.choice(f.DEPARTMENTS)), "trade": _one(f.trade), "abbr": _one(f.abbreviation), "unit": _one(f.unit, "LOCATION"), "dose": _one(f.dose), "lab": _one(f.lab), "age": _one(f.age),
+    "mac": _one(_mac, "ID"), "vin": _one(_vin, "ID"), "crypto": _one(_wallet, "ID"), "imei": _one(lambda r: f.digits(r, r.choice(("###############", "##-######-######-#"))), "ID"), "geo": _one(_place_of, "LOCATION"),
     "year": _one(lambda r: str(r.randint(1950, 2027))), "weekday": _one(lambda r: r.choice("Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split())), "job": _one(lambda r: r.choice(f.pool("en_US")["job"])), "n": _one(lambda r: str(r.randint(1, 120))), "pron": _one(lambda r: r.choice(("his", "her"))),
 }
 LABELS = ["NAME", "LOCATION", "ORGANIZATION", "DATE", "PHONE", "ID", "USERNAME", "CONTACT", "AGE"]
