@@ -27,3 +27,11 @@ def test_the_fuzz_test_notices(workbench, monkeypatch, spoiled):
     try: figures, failures = fuzz(5, 1, workbench)
     finally: app._document.cache_clear()
     assert {k[0] for k in failures} == {"GET /health/live"}
+
+
+def test_two_types_of_one_name_are_refused():
+    from healthlab.core.errors import SettingsError
+    from healthlab.service.catalogue import put
+    found = {}
+    put({"Line": {"type": "string"}}, found), put({"Line": {"type": "string"}}, found)
+    with pytest.raises(SettingsError, match="Line"): put({"Line": {"type": "integer"}}, found)
