@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
-from fastcore.basics import patch # methods beside the functions they call, in cells of their own, as nbdev's notebooks have them
-
 from ..core.access import ZONES, allowed, require, role
 from ..core.audit import record
 from ..core.errors import InputError, StorageError
@@ -132,6 +130,32 @@ class Lake:
         if log is None: raise StorageError(f"there is no table {table.name}", f"zone {table.zone}", "Lake.tables(zone) lists what is there", "table-missing")
         return log
 
+    def tables(self, zone: str) -> list[str]:
+        "The names of a zone's tables."
+        require(zone, "read")
+        return tables_of(self, zone)
+
+    def schema(self, zone: str, table: str, version=None):
+        "A table's `pyarrow.Schema`."
+        require(zone, "read", table)
+        return schema_of(self._log(self._table(zone, table), version))
+
+    def version(self, zone: str, table: str) -> int:
+        "A table's newest version; -1 when there is no such table."
+        log = self._table(zone, table).log()
+        return -1 if log is None else log.version()
+
+    def rows(self, zone: str, table: str, version=None) -> int:
+        "How many rows a table has, from its log; nothing is read."
+        t = self._table(zone, table)
+        return sum(f.rows for f in t.files(self._log(t, version)))
+
+    def history(self, zone: str, table: str) -> list[dict]:
+        "A table's versions, newest first: version, timestamp (ms), operation, run_id, rows, mode."
+        require(zone, "read", table)
+        with damaged(f"zone {zone}, table {table}"): log = self._log(self._table(zone, table)); held = log.history()
+        return [dict(h, version=log.version() - i) for i, h in enumerate(held)]
+
     def committed(self, zone: str, table: str, app_id: str | None = None):
         "The highest transaction number committed under `app_id` (-1 for none); without `app_id`, {app id: number} of all."
         t = self._table(zone, table)
@@ -139,49 +163,45 @@ class Lake:
         if app_id is not None: return committed(log, app_id)
         return {} if log is None else transactions(t)
 
+    def batches(self, zone: str, table: str, columns=None, where=None, version=None):
+        "The rows as a `RecordBatchReader`, streamed: at most a few row groups are held."
+        return read_batches(self, zone, table, columns, where, version)
+
+    def read(self, zone: str, table: str, columns=None, where=None, version=None):
+        "The rows as a `pyarrow.Table`."
+        with damaged(f"zone {zone}, table {table}"): return read_batches(self, zone, table, columns, where, version).read_all()
+
+    def sql(self, query: str, zone: str):
+        "The result of a DuckDB query over a zone's tables, as a `pyarrow.Table`."
+        return run_sql(self, query, zone)
+
+    def write(self, zone: str, table: str, data, *, run_id: str, mode: str = "append", key=("id",), order: str | None = None, txn: tuple[str, int] | None = None) -> Written:
+        "Writes rows and commits them as one version; see `write_table`."
+        return write_table(self, zone, table, data, run_id, mode, tuple(key), order, txn)
+
     @contextmanager
     def lock(self, name: str, wait: bool = False):
         "Holds the lake for one run under a name; `Busy` says who holds it. A holder that dies frees it."
         if not re.fullmatch(r"[A-Za-z0-9._-]{1,80}", name): raise InputError("a lock's name is letters, digits, dot, dash and _", "", "", "bad-name")
         with self.storage.lock(f"_lake/locks/{name}.lock", wait): yield
 
+    def compact(self, zone: str, table: str, run_id: str | None = None) -> int:
+        "Joins a table's small files; returns how many became fewer. Older versions stay readable until `vacuum`."
+        return compact_table(self, zone, table, run_id)
+
+    def vacuum(self, zone: str, table: str, retention_hours: float = 168, run_id: str | None = None) -> int:
+        "Removes files no version of the last `retention_hours` needs, those of killed writers included; returns how many."
+        return vacuum_table(self, zone, table, retention_hours, run_id)
+
+    def rotate_keys(self, run_id: str | None = None) -> str:
+        "Makes a new key-encryption key, wraps the zone keys by it and forgets the old one; returns the new one's id."
+        return rotate(self, run_id)
+
     def __reduce__(self): return _reopen, (self.url, self._delta_options, self._options)
     def __repr__(self): return f"Lake({self.url!r})"
     def _repr_html_(self): return overview_html(self)
 
 def _reopen(url, delta_options, options): return Lake(url, delta_options, **options)
-
-# %% ../../nbs/library/20_lake/22_zones.ipynb #4f84032c
-@patch
-def tables(self: Lake, zone: str) -> list[str]:
-    "The names of a zone's tables."
-    require(zone, "read")
-    return tables_of(self, zone)
-
-@patch
-def schema(self: Lake, zone: str, table: str, version=None):
-    "A table's `pyarrow.Schema`."
-    require(zone, "read", table)
-    return schema_of(self._log(self._table(zone, table), version))
-
-@patch
-def version(self: Lake, zone: str, table: str) -> int:
-    "A table's newest version; -1 when there is no such table."
-    log = self._table(zone, table).log()
-    return -1 if log is None else log.version()
-
-@patch
-def rows(self: Lake, zone: str, table: str, version=None) -> int:
-    "How many rows a table has, from its log; nothing is read."
-    t = self._table(zone, table)
-    return sum(f.rows for f in t.files(self._log(t, version)))
-
-@patch
-def history(self: Lake, zone: str, table: str) -> list[dict]:
-    "A table's versions, newest first: version, timestamp (ms), operation, run_id, rows, mode."
-    require(zone, "read", table)
-    with damaged(f"zone {zone}, table {table}"): log = self._log(self._table(zone, table)); held = log.history()
-    return [dict(h, version=log.version() - i) for i, h in enumerate(held)]
 
 # %% ../../nbs/library/20_lake/22_zones.ipynb #d957d867
 def write_table(lake: Lake, zone: str, name: str, data, run_id: str, mode="append", key=("id",), order=None, txn=None) -> Written:
@@ -219,12 +239,6 @@ def _alone(lake, t, needed):
     "Writes that depend on what is in the table go one at a time; appends need not."
     if not needed: yield; return
     with lake.lock(f"table.{t.zone}.{t.name}", wait=True): yield
-
-# %% ../../nbs/library/20_lake/22_zones.ipynb #c1770012
-@patch
-def write(self: Lake, zone: str, table: str, data, *, run_id: str, mode: str = "append", key=("id",), order: str | None = None, txn: tuple[str, int] | None = None) -> Written:
-    "Writes rows and commits them as one version; see `write_table`."
-    return write_table(self, zone, table, data, run_id, mode, tuple(key), order, txn)
 
 # %% ../../nbs/library/20_lake/22_zones.ipynb #df0d0ddc
 def read_batches(lake: Lake, zone: str, name: str, columns=None, where=None, version=None):
@@ -291,22 +305,6 @@ def tables_of(lake: Lake, zone: str) -> list[str]:
     "The folders of a zone that hold a Delta log."
     return sorted(n for e in lake.storage.list(zone, recursive=False) if e.is_folder and lake.storage.exists(f"{zone}/{(n := e.path.rsplit('/', 1)[-1])}/_delta_log"))
 
-# %% ../../nbs/library/20_lake/22_zones.ipynb #0f54a695
-@patch
-def batches(self: Lake, zone: str, table: str, columns=None, where=None, version=None):
-    "The rows as a `RecordBatchReader`, streamed: at most a few row groups are held."
-    return read_batches(self, zone, table, columns, where, version)
-
-@patch
-def read(self: Lake, zone: str, table: str, columns=None, where=None, version=None):
-    "The rows as a `pyarrow.Table`."
-    with damaged(f"zone {zone}, table {table}"): return read_batches(self, zone, table, columns, where, version).read_all()
-
-@patch
-def sql(self: Lake, query: str, zone: str):
-    "The result of a DuckDB query over a zone's tables, as a `pyarrow.Table`."
-    return run_sql(self, query, zone)
-
 # %% ../../nbs/library/20_lake/22_zones.ipynb #2ea0e894
 def transactions(t: TableFolder) -> dict[str, int]:
     "All application transactions of a table: {app id: highest number}."
@@ -364,22 +362,6 @@ def rotate(lake: Lake, run_id=None) -> str:
         gone = k.retire()
         record("keys.rotate", run_id=run_id, detail=dict(zone_keys=n, retired=len(gone)))
     return new
-
-# %% ../../nbs/library/20_lake/22_zones.ipynb #12bf53d2
-@patch
-def compact(self: Lake, zone: str, table: str, run_id: str | None = None) -> int:
-    "Joins a table's small files; returns how many became fewer. Older versions stay readable until `vacuum`."
-    return compact_table(self, zone, table, run_id)
-
-@patch
-def vacuum(self: Lake, zone: str, table: str, retention_hours: float = 168, run_id: str | None = None) -> int:
-    "Removes files no version of the last `retention_hours` needs, those of killed writers included; returns how many."
-    return vacuum_table(self, zone, table, retention_hours, run_id)
-
-@patch
-def rotate_keys(self: Lake, run_id: str | None = None) -> str:
-    "Makes a new key-encryption key, wraps the zone keys by it and forgets the old one; returns the new one's id."
-    return rotate(self, run_id)
 
 # %% ../../nbs/library/20_lake/22_zones.ipynb #1b713f4a
 def overview_html(lake: Lake) -> str:

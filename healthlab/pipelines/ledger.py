@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from fastcore.basics import patch
-
 from ..core.errors import StorageError
 from ..core.settings import settings
 
@@ -79,63 +77,54 @@ class Ledger:
         with self._open() as db: row = db.execute("select until from seen where pipeline=?", (pipeline,)).fetchone()
         return row and row["until"]
 
-# %% ../../nbs/library/80_pipelines/86a_ledger.ipynb #2290d964
-@patch
-def add(self: Ledger,
-        pipeline: str,
-        occasions: list, # (due, state, reason)
-        until: str,      # everything up to here is accounted for
-       ) -> int:         # how many were new
-    "Write down occasions and that all up to `until` are, in one transaction."
-    with self._change() as db:
-        n = sum(db.execute("insert or ignore into occasion(pipeline, due, state, reason, finished) values(?,?,?,?,?)", (pipeline, due, state, why, until if state == "skipped" else None)).rowcount for due, state, why in occasions)
-        db.execute("insert into seen values(?,?) on conflict(pipeline) do update set until=max(until, excluded.until)", (pipeline, until))
-    return n
+    def add(self,
+            pipeline: str,
+            occasions: list, # (due, state, reason)
+            until: str,      # everything up to here is accounted for
+           ) -> int:         # how many were new
+        "Write down occasions and that all up to `until` are, in one transaction."
+        with self._change() as db:
+            n = sum(db.execute("insert or ignore into occasion(pipeline, due, state, reason, finished) values(?,?,?,?,?)", (pipeline, due, state, why, until if state == "skipped" else None)).rowcount for due, state, why in occasions)
+            db.execute("insert into seen values(?,?) on conflict(pipeline) do update set until=max(until, excluded.until)", (pipeline, until))
+        return n
 
-@patch
-def take(self: Ledger, o: Occasion, run_id: str, now: str) -> Occasion | None:
-    "Begin an attempt: waiting → running; None when another scheduler was faster."
-    with self._change() as db:
-        if not db.execute("update occasion set state='running', attempt=attempt+1, run_id=?, pid=null, born=null, started=?, finished=null, reason='' where pipeline=? and due=? and state='waiting'", (run_id, now, o.pipeline, o.due)).rowcount: return None
-        db.execute("insert into attempt(pipeline, due, attempt, run_id, started) values(?,?,?,?,?)", (o.pipeline, o.due, o.attempt + 1, run_id, now))
-    return self.get(o.pipeline, o.due)
+    def take(self, o: Occasion, run_id: str, now: str) -> Occasion | None:
+        "Begin an attempt: waiting → running; None when another scheduler was faster."
+        with self._change() as db:
+            if not db.execute("update occasion set state='running', attempt=attempt+1, run_id=?, pid=null, born=null, started=?, finished=null, reason='' where pipeline=? and due=? and state='waiting'", (run_id, now, o.pipeline, o.due)).rowcount: return None
+            db.execute("insert into attempt(pipeline, due, attempt, run_id, started) values(?,?,?,?,?)", (o.pipeline, o.due, o.attempt + 1, run_id, now))
+        return self.get(o.pipeline, o.due)
 
-@patch
-def process(self: Ledger, o: Occasion, pid: int, born: float):
-    "Note the process of a running attempt."
-    with self._change() as db: db.execute("update occasion set pid=?, born=? where pipeline=? and due=? and state='running' and attempt=?", (pid, born, o.pipeline, o.due, o.attempt))
+    def process(self, o: Occasion, pid: int, born: float):
+        "Note the process of a running attempt."
+        with self._change() as db: db.execute("update occasion set pid=?, born=? where pipeline=? and due=? and state='running' and attempt=?", (pid, born, o.pipeline, o.due, o.attempt))
 
-@patch
-def end(self: Ledger,
-        o: Occasion, state: str, # ok, failed, skipped, or waiting for a further attempt
-        now: str, reason: str = "",
-       ) -> bool:                # False when it had ended already
-    "End an attempt (or skip a waiting occasion)."
-    with self._change() as db:
-        if not db.execute("update occasion set state=?, finished=?, reason=?, pid=null, born=null where pipeline=? and due=? and attempt=? and state in ('waiting','running')", (state, now, reason, o.pipeline, o.due, o.attempt)).rowcount: return False
-        db.execute("update attempt set finished=?, state=?, reason=? where pipeline=? and due=? and attempt=? and finished is null", (now, "lost" if state == "waiting" else state, reason, o.pipeline, o.due, o.attempt))
-    return True
+    def end(self,
+            o: Occasion, state: str, # ok, failed, skipped, or waiting for a further attempt
+            now: str, reason: str = "",
+           ) -> bool:                # False when it had ended already
+        "End an attempt (or skip a waiting occasion)."
+        with self._change() as db:
+            if not db.execute("update occasion set state=?, finished=?, reason=?, pid=null, born=null where pipeline=? and due=? and attempt=? and state in ('waiting','running')", (state, now, reason, o.pipeline, o.due, o.attempt)).rowcount: return False
+            db.execute("update attempt set finished=?, state=?, reason=? where pipeline=? and due=? and attempt=? and finished is null", (now, "lost" if state == "waiting" else state, reason, o.pipeline, o.due, o.attempt))
+        return True
 
-# %% ../../nbs/library/80_pipelines/86a_ledger.ipynb #9e873097
-@patch
-def get(self: Ledger, pipeline: str, due: str) -> Occasion | None:
-    return next(iter(self.occasions(pipeline=pipeline, due=due)), None)
+    def get(self, pipeline: str, due: str) -> Occasion | None:
+        return next(iter(self.occasions(pipeline=pipeline, due=due)), None)
 
-@patch
-def occasions(self: Ledger,
-              *, pipeline: str = None, state=None, due: str = None, # only these; `state` one or several
-              before: str = None,  # only those due then or earlier
-              newest: int = None,  # only the newest so many, newest first; else oldest first
-             ) -> list[Occasion]:
-    states = (state,) if isinstance(state, str) else tuple(state or STATES)
-    tests, values = [f"state in ({','.join('?' * len(states))})"], list(states)
-    for test, v in (("pipeline=?", pipeline), ("due=?", due), ("due<=?", before)):
-        if v is not None: tests.append(test); values.append(v)
-    order = "due desc, pipeline" if newest else "due, pipeline"
-    with self._open() as db: found = db.execute(f"select * from occasion where {' and '.join(tests)} order by {order} limit ?", (*values, newest or -1)).fetchall()
-    return [Occasion(**{k: r[k] for k in r.keys()}) for r in found]
+    def occasions(self,
+                  *, pipeline: str = None, state=None, due: str = None, # only these; `state` one or several
+                  before: str = None,  # only those due then or earlier
+                  newest: int = None,  # only the newest so many, newest first; else oldest first
+                 ) -> list[Occasion]:
+        states = (state,) if isinstance(state, str) else tuple(state or STATES)
+        tests, values = [f"state in ({','.join('?' * len(states))})"], list(states)
+        for test, v in (("pipeline=?", pipeline), ("due=?", due), ("due<=?", before)):
+            if v is not None: tests.append(test); values.append(v)
+        order = "due desc, pipeline" if newest else "due, pipeline"
+        with self._open() as db: found = db.execute(f"select * from occasion where {' and '.join(tests)} order by {order} limit ?", (*values, newest or -1)).fetchall()
+        return [Occasion(**{k: r[k] for k in r.keys()}) for r in found]
 
-@patch
-def attempts(self: Ledger, pipeline: str = None) -> list[dict]:
-    "Every attempt, oldest first: what was started, when, and how it ended (`lost` when it was tried again)."
-    with self._open() as db: return [dict(r) for r in db.execute("select * from attempt where ? is null or pipeline=? order by started, pipeline, due, attempt", (pipeline, pipeline))]
+    def attempts(self, pipeline: str = None) -> list[dict]:
+        "Every attempt, oldest first: what was started, when, and how it ended (`lost` when it was tried again)."
+        with self._open() as db: return [dict(r) for r in db.execute("select * from attempt where ? is null or pipeline=? order by started, pipeline, due, attempt", (pipeline, pipeline))]
