@@ -1,6 +1,7 @@
 """Figures of healthlab.nlp: entities on held-out documents (a tenth of each public corpus by identifier, notes of another simulated
-hospital), each head by itself and as `analyze` answers; negation on case reports not looked at while the cues were written, beside
-medspacy and negspacy on the same sentences and spans; linking on the hospital's codes; social determinants; speed and memory of one
+hospital), each head by itself and as `analyze` answers; negation on case reports not looked at while the cues were written, and negation,
+history and family in sentences of transcriptions labelled by hand before the cues' answers were seen (assertions.json holds offsets and
+labels, no text), beside medspacy and negspacy on the same sentences and spans; linking on the hospital's codes; social determinants; speed and memory of one
 process on one core. The public test parts are not read.
 
     python tests/bench/bench_nlp.py
@@ -90,11 +91,11 @@ def run(name):
     if name == "medspacy":
         import medspacy.context
         pipe = nlp.add_pipe("medspacy_context")
-        seen = lambda e: e._.is_negated
+        seen = lambda e: (e._.is_negated, e._.is_historical, e._.is_family)
     else:
         import negspacy.negation
         pipe = nlp.add_pipe("negex", config={"ent_types": ["X"]})
-        seen = lambda e: e._.negex
+        seen = lambda e: (e._.negex, False, False)
     out = []
     for text, spans in rows:
         doc = nlp.make_doc(text)
@@ -102,8 +103,8 @@ def run(name):
         ents = [doc.char_span(a, b, label="X", alignment_mode="expand") for a, b in spans]
         doc.ents = filter_spans([e for e in ents if e is not None])
         doc = pipe(doc)
-        by = {(e.start, e.end): bool(seen(e)) for e in doc.ents}
-        out.append([by.get((e.start, e.end), False) if e is not None else False for e in ents])
+        by = {(e.start, e.end): [bool(x) for x in seen(e)] for e in doc.ents}
+        out.append([by.get((e.start, e.end), [False] * 3) if e is not None else [False] * 3 for e in ents])
     return out
 print("RESULT" + json.dumps({n: run(n) for n in ("medspacy", "negspacy")}))
 '''
@@ -114,6 +115,14 @@ def f1(gold, found):
     return 2 * t / max(1, sum(gold) + sum(found))
 
 
+def peers(rows):
+    "Name → for each sentence's spans whether the peer calls them negated, historical, of the family."
+    if not PEERS: return {}
+    done = subprocess.run([PEERS, "-c", _PEER], input=json.dumps(rows), capture_output=True, text=True)
+    if "RESULT" not in done.stdout: raise RuntimeError(f"the peers did not run: {done.stderr[-400:]}")
+    return json.loads(done.stdout.split("RESULT")[1])
+
+
 def negation():
     if not (SHARED / "ner" / "maccrobat").is_dir(): return []
     rows = list(polarity())
@@ -121,14 +130,38 @@ def negation():
     at = time.process_time()
     ours = [a.certainty == "negative" for t, s in rows for a in classify(t, [(a, b) for a, b, _ in s])]
     rate = len(rows) / (time.process_time() - at)
-    peers = {}
-    if PEERS:
-        done = subprocess.run([PEERS, "-c", _PEER], input=json.dumps([(t, [s[:2] for s in ss]) for t, ss in rows]), capture_output=True, text=True)
-        if "RESULT" not in done.stdout: raise RuntimeError(f"the peers did not run: {done.stderr[-400:]}")
-        peers = {k: f1(gold, [x for r in v for x in r]) for k, v in json.loads(done.stdout.split("RESULT")[1]).items()}
+    theirs = {k: f1(gold, [x[0] for r in v for x in r]) for k, v in peers([(t, [s[:2] for s in ss]) for t, ss in rows]).items()}
     mine = f1(gold, ours)
     name = f"negation on case reports ({sum(gold)} of {len(gold)} mentions negated; ended findings count as negated there)"
-    return [row(name, mine, "F1", .97, k, round(v, 4)) for k, v in peers.items()] or [row(name, mine, "F1", .97)], rate
+    return [row(name, mine, "F1", .97, k, round(v, 4)) for k, v in theirs.items()] or [row(name, mine, "F1", .97)], rate
+
+
+def labelled():
+    """(sentence, [(start, end, labels)]) of transcriptions: labels are letters of N (negated), P (historical: over before this episode, or introduced as
+    history) and F (a relative's); mentions of uncertain reading are left out."""
+    import csv
+    csv.field_size_limit(1 << 30)
+    folder, kept = SHARED / "landing", {}
+    for name, row_, marks in json.loads(Path(__file__).with_name("assertions.json").read_text()):
+        if name not in kept: kept[name] = [(folder / "notes" / name).read_text(errors="replace")] if name.endswith(".txt") else [max(r.values(), key=lambda v: len(v or "")) for r in csv.DictReader((folder / "notes_csv" / name).open(newline=""))]
+        text = kept[name][row_]
+        low, high = next((a, b) for a, b in sentences(text) if a <= marks[0][0] < b)
+        yield text[low:high], [(a - low, b - low, l) for a, b, l in marks]
+
+
+def transcriptions():
+    "Rows for negation, history and family; a mention that is negated or a relative's does not count for history."
+    if not (SHARED / "landing" / "notes_csv").is_dir(): return []
+    rows, out = list(labelled()), []
+    mine = [[(a.certainty == "negative", a.temporality == "past", a.association == "other") for a in classify(t, [s[:2] for s in ss])] for t, ss in rows]
+    answers = {"": mine, **peers([(t, [s[:2] for s in ss]) for t, ss in rows])}
+    for k, (letter, what, asked) in enumerate((("N", "negation", .97), ("P", "history", .90), ("F", "family", .90))):
+        keep = [[letter != "P" or not set(l) & set("NF") for *_, l in ss] for _, ss in rows]
+        gold = [letter in l for (_, ss), ks in zip(rows, keep) for (*_, l), y in zip(ss, ks) if y]
+        figure = {n: f1(gold, [x[k] for r, ks in zip(v, keep) for x, y in zip(r, ks) if y]) for n, v in answers.items()}
+        name = f"{what} in transcriptions ({sum(gold)} of {len(gold)} mentions, labelled by hand)"
+        out += [row(name, figure[""], "F1", asked, n, round(v, 4)) for n, v in figure.items() if n and not (n == "negspacy" and k)] or [row(name, figure[""], "F1", asked)]
+    return out
 
 
 # --- linking, social, speed
@@ -168,7 +201,7 @@ def first_call():
 def run() -> list[dict]:
     fast = speed() # first: its memory is that of analysing alone
     said, rate = negation() or ([], 0)
-    return entities() + said + ([row("negation: sentences a CPU second, one core", rate, "sentences/s", 1000)] if said else []) + linking() + socially() + fast + first_call()
+    return entities() + said + transcriptions() + ([row("negation: sentences a CPU second, one core", rate, "sentences/s", 1000)] if said else []) + linking() + socially() + fast + first_call()
 
 
 def main():

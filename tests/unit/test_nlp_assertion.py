@@ -5,6 +5,36 @@ from healthlab.nlp.assertion import Assertion, classify
 
 CASES = {
     "past": """
+He has a history of [myocardial infarction].
+Past medical history includes [gout] and kidney stones.
+She had [breast cancer] in 2009 treated with lumpectomy.
+Previously treated for [tuberculosis].
+[Appendicitis] at age 12.
+Remote [stroke] without residual deficits.
+Prior [DVT] in the left leg, off anticoagulation.
+As a child he suffered from [rheumatic fever].
+Status post [hip fracture] five years ago.
+Known prior [TIA] in 2015.
+She recovered from [COVID-19] last winter.
+Hx of [alcohol abuse], sober for ten years.
+The patient reports having had [shingles] several years ago.
+In the past he has experienced [kidney stones].
+[Depression] in college, resolved.
+Old healed [fracture] of the left clavicle.
+h/o [PE] 2012
+Past surgical history: [cholecystectomy] in 2001.
+He was hospitalized for [pancreatitis] in 2018.
+Former [smoker], quit in 2010.
+Two years prior to admission she was diagnosed with [melanoma].
+Childhood [asthma], outgrown.
+Long-ago [hepatitis A] infection.
+She once had [pneumonia] while living abroad.
+Her last [seizure] was in 2016.
+The patient had been treated for [syphilis] decades ago.
+Previous episodes of [gastrointestinal bleeding] were noted.
+Significant past history of [peptic ulcer disease].
+He used to suffer from [migraines].
+Significant for [pneumonia] in the past, pleurisy.
 He had a [stroke] in 2015.
 Status post [appendectomy].
 s/p [CABG] x3 in 2008.
@@ -33,6 +63,15 @@ history of [prostate cancer], in remission
 Healed [rib fractures] are seen.
 """,
     "current": """
+He presents with a 3-day history of [cough].
+History of present illness: [abdominal pain] since this morning.
+She has had [fatigue] for two weeks.
+[Headache] started yesterday.
+Patient currently has [pneumonia].
+Compared with the previous exam, the [nodule] is unchanged.
+The [wound] from last week's surgery is red.
+Today he complains of [dizziness].
+He gives a history of [malaise] for about two weeks.
 He presents with a two-day history of [abdominal pain].
 3-week history of [cough].
 HISTORY OF PRESENT ILLNESS: [chest pain].
@@ -49,6 +88,30 @@ Clinical history: [cough].
 The patient is status post fall with [hip pain].
 """,
     "other": """
+Mother had [breast cancer] at age 45.
+Family history is positive for [colon cancer].
+His father died of a [heart attack] at 52.
+Two brothers with [type 2 diabetes].
+Paternal uncle has [schizophrenia].
+FHx: [hypertension], stroke.
+There is a strong family history of [premature coronary disease].
+[Huntington's disease] runs in her family.
+Her sister was recently diagnosed with [multiple sclerosis].
+Grandmother passed away from [ovarian cancer].
+Both parents suffered from [glaucoma].
+He reports that his dad has [Parkinson disease].
+Maternal side notable for [thyroid disease].
+A first cousin was affected by [cystic fibrosis].
+Siblings: one with [epilepsy].
+[Asthma] in two of her children.
+The patient's son has [autism].
+Multiple relatives with [melanoma].
+No family history of [heart disease].
+Her mother's [dementia] began at 60.
+Positive FH of [sickle cell disease].
+Family hx significant for [CAD] in father and DM in mother.
+Daughter has [type 1 diabetes].
+An aunt on her mother's side was treated for [lymphoma].
 Mother had [breast cancer] at 50.
 His father died of [myocardial infarction].
 Family history of [colon cancer].
@@ -68,6 +131,21 @@ Her son has [autism].
 A cousin died of [leukemia].
 """,
     "subject": """
+Her mother reports that the patient has had [fever] for two days.
+According to his wife, he had [confusion] overnight.
+Lives with his brother; complains of [back pain].
+She cares for her mother with dementia and feels [exhausted].
+The family was told about his [lung cancer].
+Patient's daughter noticed [jaundice].
+He was brought in by his son because of [vomiting].
+Mother is at bedside; child has [rash].
+The patient is a mother of three with [anemia].
+Spoke with husband regarding her [sepsis].
+His sister drove him here for [chest pain].
+His wife was present and noted that he looked [pale].
+Mother did not have a good explanation for the [weight loss].
+He has a family history of heart disease but denies [angina].
+Positive family history of coronary disease and history of [Hodgkin disease].
 His mother reports that he has had [fever].
 Wife states the patient had [chest pain].
 The patient lives with his father and has [COPD].
@@ -79,6 +157,48 @@ She is the mother of two and has [anemia].
 According to his wife, he had [confusion].
 """,
     "negative": """
+Patient denies [chest pain], palpitations, or syncope.
+No evidence of [pneumothorax] or pleural effusion on today's film.
+She has never had a [seizure].
+[Fever] was not present on admission.
+There is no [rebound tenderness] or guarding.
+The scan ruled out [pulmonary embolism].
+Lungs are clear without [wheezes], rales or rhonchi.
+He does not have [diabetes].
+Cultures showed no growth; no [sepsis].
+[Nausea]: denies.
+The patient has been free of [angina] since the stent.
+Absence of [focal neurological deficit].
+We found nothing to suggest [malignancy].
+At no time did she experience [dyspnea].
+Neither [edema] nor cyanosis was observed.
+The biopsy failed to show [carcinoma].
+[Hepatomegaly] is absent.
+[Stroke] was excluded by MRI.
+He isn't complaining of [headache].
+Chest x-ray is unremarkable for [infiltrate].
+The wound shows no sign of [infection] whatsoever.
+Patient lacks [insight impairment].
+ROS negative for [weight loss], night sweats, and hemoptysis.
+No [fever], chills, cough; positive for rash.
+Denied any recent [trauma] or falls.
+The abdomen is soft with no palpable [mass].
+There was not any [bleeding] noted during the procedure.
+Pulmonary embolism was considered, but the CT angiogram did not reveal any [thrombus].
+Rapid strep was negative, so [streptococcal pharyngitis] is ruled out.
+He couldn't identify any [vision changes].
+[Suicidal ideation] was denied.
+Review of systems is negative except as above; no [dysuria].
+Without [ascites], the liver edge is smooth.
+Nor does he report [hematuria].
+No longer has [back pain].
+Mammogram: no suspicious [calcifications].
+Patient w/o [CHF] or COPD.
+(-) [fever], (-) chills
+There are no family members with a history of [ovarian cancer].
+He denies having had similar [discomfort].
+She has not had any symptoms of [cardiac disease] other than shortness of breath.
+The swelling was not associated with malnutrition or significant [weight loss].
 Patient denies [chest pain] or shortness of breath.
 Lungs: no [wheezes], rales or rhonchi.
 [Fever]: none.
@@ -106,6 +226,12 @@ The CT scan ruled out [appendicitis].
 Patient reports no [dizziness].
 """,
     "positive": """
+Her Ultracet is not quite taking care of her [pain].
+Due to his underlying [cardiomyopathy], further chemotherapy was stopped.
+Patient refused surgery for [hernia].
+She was not aware of her [hypertension] until today.
+No racing heart beat, just a lot of localized [swelling].
+Studies ruled out any cardiologic cause for the [stroke].
 No change in the [tumor] size.
 No fever, but has [cough].
 Not only [nausea] but also vomiting.
