@@ -26,6 +26,8 @@ $(STAMP): requirements.lock
 	@echo "  3/3 $$(grep -c '==' requirements.lock) pinned packages"
 	@.venv/bin/uv pip install -q --python $(PY) --no-deps -r requirements.lock || $(PY) -m pip install -q --disable-pip-version-check --no-deps -r requirements.lock
 	@.venv/bin/uv pip install -q --python $(PY) --no-deps --no-build-isolation -e . || $(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo "  bytecode, once: servers of the hub are confined and could not keep theirs, every start would compile anew"
+	@$(PY) -m compileall -q -j 0 .venv/lib/python3.11/site-packages >/dev/null 2>&1 || true
 	@rm -f .venv/.lock-*; touch $@; echo "healthlab: environment ready"
 
 PROXY := hub/node_modules/.package-lock.json

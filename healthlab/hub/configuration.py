@@ -34,7 +34,7 @@ def roles_and_scopes(c):
     c.Spawner.server_token_scopes = [ # each only as far as its person's rights go
         "users:activity!user", "access:servers!server", *use, *every]
 
-# %% ../../nbs/library/95_hub/95c_configuration.ipynb #cf3907f0
+# %% ../../nbs/library/95_hub/95c_configuration.ipynb #435d4569
 def service(c, name: str, command: list, *, url: str = "", **env):
     "Let the hub start and watch a service."
     keep = {k: v for k, v in os.environ.items() if k.startswith("HEALTHLAB_") and not k.endswith(("_SECRET", "_TOKEN"))}
@@ -50,7 +50,7 @@ def dashboards(c, port: int):
     read = [*SYSTEM, sys.prefix, sys.base_prefix, *zones, *(s.root / p for p in ("healthlab", "nbs/dashboards", "settings.ini", "pyproject.toml", "requirements.lock", "var/mlflow"))]
     held = [*(w for p in read for w in ("--read", os.path.realpath(p))), *(w for p in (*DEVICES, home) for w in ("--write", os.path.realpath(p)))]
     address = f"{s.get('hub', 'url')}/services/healthlab"
-    service(c, "dashboards", [sys.executable, "-m", "healthlab.hub.confine", *held, "--", sys.executable, "-m", "healthlab.ui.served"], url=f"http://127.0.0.1:{port}", HOME=str(home), TMPDIR=str(home), HEALTHLAB_ACCESS_ROLE="service",
+    service(c, "dashboards", [sys.executable, "-m", "healthlab.hub.confine", *held, "--", sys.executable, "-c", "from healthlab.ui.served import serve; serve()"], url=f"http://127.0.0.1:{port}", HOME=str(home), TMPDIR=str(home), HEALTHLAB_ACCESS_ROLE="service",
             HEALTHLAB_SERVICE_URL=address, HEALTHLAB_AUDIT_URL=f"{address}/v1/audit", HEALTHLAB_KEYS_FILE=str(home / "no key"), HEALTHLAB_SETTINGS=str(s.file), HEALTHLAB_LAKE_URL=lake, OMP_NUM_THREADS="1")
     c.JupyterHub.services[-1]["timeout"] = 120 # seconds until it answers: a hub that starts on a busy machine does not give up on it
     c.JupyterHub.services[-1]["oauth_client_allowed_scopes"] = [f"access:services!service={n}" for n in ("healthlab", "dashboards")] + sorted(c.JupyterHub.custom_scopes)

@@ -124,8 +124,41 @@ def test_the_service_refusing_or_failing_is_explained(workbench, status, said):
 
 
 def test_headers_a_browser_sends_are_not_believed():
-    from healthlab.ui.served import HEADERS, configuration, kernel_environment
+    from healthlab.ui.forked import kernel_environment
+    from healthlab.ui.served import HEADERS, configuration
     c = configuration()
     assert c.VoilaConfiguration.show_tracebacks is False and c.VoilaConfiguration.allow_template_override == "NO" and list(HEADERS) == c.VoilaConfiguration.http_header_envs
     given = kernel_environment({"JUPYTERHUB_API_TOKEN": "the service's own", "JUPYTERHUB_CLIENT_ID": "x", "HTTP_X_HEALTHLAB_TOKEN": "the viewer's"})
     assert given["JUPYTERHUB_API_TOKEN"] == "the viewer's" and "the service's own" not in given.values() and "JUPYTERHUB_CLIENT_ID" not in given
+
+
+KERNEL = """
+import asyncio, sys
+from healthlab.ui import forked
+async def go():
+    from jupyter_client.manager import AsyncKernelManager
+    said = []
+    manager = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=sys.argv[1])
+    await manager.start_kernel()
+    client = manager.client(); client.start_channels(); await client.wait_for_ready(60)
+    await client.execute_interactive("from healthlab.ui.overview import overview; overview().show(); import time; print('CPU', time.process_time())", output_hook=lambda m: said.append(m["content"].get("text", "")) if m["msg_type"] == "stream" else None)
+    client.stop_channels(); await manager.shutdown_kernel(now=True)
+    print("".join(said))
+forked.preload(); forked.install(); asyncio.run(go())
+"""
+
+
+def test_a_kernel_draws_its_page_in_little_time_of_its_own(workbench):
+    "0.2 s of processor time here; a kernel that imported the hub, Voilà or the debugger for itself would need two to four."
+    import subprocess, sys, tempfile
+    with tempfile.TemporaryDirectory() as short: # names of sockets may not be long
+        done = subprocess.run([sys.executable, "-c", KERNEL, f"{short}/k"], capture_output=True, text=True, timeout=180)
+    seconds = re.search(r"CPU ([\d.]+)", done.stdout)
+    assert seconds and float(seconds[1]) < 1, (done.stdout, done.stderr[-2000:])
+
+
+def test_a_fork_is_asked_for_in_plain_text():
+    "A value of one of Voilà's types in the environment would have every kernel import Voilà."
+    from voila.utils import ENV_VARIABLE
+    from healthlab.ui.forked import kernel_environment
+    assert {type(k) for k in kernel_environment({next(iter(ENV_VARIABLE)): "1", "PATH": "/bin"})} == {str}
