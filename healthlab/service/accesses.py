@@ -42,9 +42,11 @@ class Access:
     patients: set = field(default_factory=set)  # compartments they belong to
     targets: list = field(default_factory=list) # "Type/id" of each resource given or written
 
-# %% ../../nbs/library/90_service/90b_accesses.ipynb #da1d9b3f
+# %% ../../nbs/library/90_service/90b_accesses.ipynb #c03c13d3
 def _seal(key: bytes, before: bytes, values: tuple) -> bytes:
-    return hmac.digest(key, before + json.dumps(values, separators=(",", ":")).encode(), "sha256")
+    return hmac.digest(key, before + _compact(values).encode(), "sha256")
+
+_compact = json.JSONEncoder(separators=(",", ":")).encode
 
 def write(con,            # a connection inside a transaction
           a: Access,      # what happened

@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['FHIR', 'PARTS', 'OWN', 'PAGE', 'START', 'DOCS_CSP', 'metadata', 'catalogue', 'live', 'ready', 'measured', 'document',
-           'docs', 'authenticated', 'secured', 'cross_origin', 'TypeName', 'mount', 'Prefix', 'configured',
+           'docs', 'authenticated', 'secured', 'cross_origin', 'Service', 'TypeName', 'mount', 'Prefix', 'configured',
            'create_app']
 
 # %% ../../nbs/library/90_service/98c_app.ipynb #d2315b66
@@ -163,7 +163,11 @@ def cross_origin(origins: list[str]) -> Callable:
         return response
     return headers
 
-# %% ../../nbs/library/90_service/98c_app.ipynb #894f5000
+# %% ../../nbs/library/90_service/98c_app.ipynb #b0041ef7
+class Service(Flask):
+    "Flask, told that no view is a coroutine: it would look at each again and again."
+    def ensure_sync(self, func): return func
+
 class TypeName(BaseConverter):
     "A resource type in a path; whether FHIR knows it is for the function to say."
     regex = "[A-Z][A-Za-z]*"
@@ -197,7 +201,7 @@ def configured(app: Flask):
 
 def create_app() -> Flask:
     "The service as a WSGI application, with the store, keys and rights of the settings. Raises `HealthlabError` when the store cannot be opened."
-    app = Flask("healthlab.service.app", static_folder=None)
+    app = Service("healthlab.service.app", static_folder=None)
     app.logger.disabled = True # Flask's own lines name the path; ours do not (see gateway.on_unknown)
     configured(app)
     app.extensions["healthlab.store"] = Store()

@@ -19,7 +19,7 @@ from ..core.keys import _read_private, _write_new, _write_private
 from ..core.settings import settings
 from .scopes import grantable
 
-# %% ../../nbs/library/90_service/94b_clients.ipynb #6a0bd208
+# %% ../../nbs/library/90_service/94b_clients.ipynb #a4dd80c4
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS client (id TEXT PRIMARY KEY, name TEXT NOT NULL, method TEXT NOT NULL, secret TEXT, jwks TEXT, jwks_uri TEXT, redirects TEXT NOT NULL, grants TEXT NOT NULL,
   scopes TEXT NOT NULL, role TEXT NOT NULL, created REAL NOT NULL, disabled INTEGER NOT NULL DEFAULT 0);
@@ -67,7 +67,10 @@ def _registry(folder): return Registry(folder)
 
 def registry() -> Registry:
     "The registry of the settings, `[oauth] path`."
-    return _registry(settings().path("oauth", "path"))
+    return _registry(_folder(os.getcwd(), os.environ.get("HEALTHLAB_SETTINGS"), os.environ.get("HEALTHLAB_OAUTH_PATH"), int(time.monotonic())))
+
+@lru_cache(maxsize=16) # asked for with every request: an edit of the settings file holds within a second
+def _folder(*_): return settings().path("oauth", "path")
 
 # %% ../../nbs/library/90_service/94b_clients.ipynb #23a6a611
 def digest(secret: str) -> str:

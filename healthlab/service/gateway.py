@@ -65,7 +65,7 @@ def body(ask: Ask):
     if data and form not in JSON_TYPES: raise Refused(415, "not-supported", "The service reads JSON", "Content-Type", "Send application/fhir+json")
     ask.body = data
 
-# %% ../../nbs/library/90_service/98_gateway.ipynb #b66975da
+# %% ../../nbs/library/90_service/98_gateway.ipynb #d8ae1f8e
 def worked(make: Callable, ask: Ask) -> Reply:
     "Runs an interaction and records the access, both in one transaction when it writes."
     access = ask.access
@@ -118,7 +118,7 @@ def answered(reply: Reply) -> Response:
     "A reply as Flask sends it."
     head = dict(reply.headers)
     media = head.pop("Content-Type", FHIR_JSON)
-    if request.args.get("_pretty") == "true" and media == FHIR_JSON and reply.body:
+    if b"_pretty=true" in request.query_string and media == FHIR_JSON and reply.body:
         import msgspec
         reply = reply._replace(body=msgspec.json.format(reply.body, indent=2))
     return Response(reply.body, reply.status, head, content_type=media if reply.body else None)

@@ -7,11 +7,12 @@ __all__ = ['FHIR_JSON', 'ID', 'ISSUE_CODES', 'ACTIVITY', 'ACTIVITIES', 'AGENT', 
            'conditional', 'match', 'update', 'delete', 'bundle', 'entry', 'search', 'listed', 'audit_page', 'history',
            'moment', 'recent']
 
-# %% ../../nbs/library/90_service/92_interactions.ipynb #8984119f
+# %% ../../nbs/library/90_service/92_interactions.ipynb #42e0b1d3
 import json, re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate, parsedate_to_datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -94,10 +95,13 @@ def identified(id: str):
     "Refuses what cannot be an id."
     if not ID.fullmatch(id): raise Refused(400, "value", "An id is 1 to 64 letters, digits, hyphens and dots")
 
-# %% ../../nbs/library/90_service/92_interactions.ipynb #a4113f87
+# %% ../../nbs/library/90_service/92_interactions.ipynb #d26d5004
 def etag(v: Version) -> dict:
     "The headers that name a version."
-    return {"ETag": f'W/"{v.version}"', "Last-Modified": formatdate(v.updated / 1e6, usegmt=True)}
+    return {"ETag": f'W/"{v.version}"', "Last-Modified": _http_date(v.updated // 1_000_000)}
+
+@lru_cache(maxsize=1024)
+def _http_date(second): return formatdate(second, usegmt=True)
 
 def if_match(ask: Ask) -> int | None:
     "The version a change is based on."

@@ -52,7 +52,7 @@ class Limits:
         _LINE.pack_into(self._map, (first + i) * _LINE.size, h, left if wait else left - cost, now)
         return wait
 
-# %% ../../nbs/library/90_service/94a_limits.ipynb #6752126d
+# %% ../../nbs/library/90_service/94a_limits.ipynb #83dcda9a
 @lru_cache(maxsize=16)
 def _opened(path, rate, burst): return Limits(path, rate, burst)
 
@@ -60,6 +60,12 @@ def limits(
     which: str = "client", # client, failures or account
 ) -> Limits:               # the buckets of that name
     "The rate limits of the settings: `[limits] <which> = rate/burst`."
+    named = (os.environ.get(n) for n in ("HEALTHLAB_SETTINGS", f"HEALTHLAB_LIMITS_{which.upper()}", "HEALTHLAB_LIMITS_PATH"))
+    return _in_force(which, os.getcwd(), *named, int(time.monotonic()))
+
+@lru_cache(maxsize=64)
+def _in_force(which, *_):
+    "Asked for with every request: what the environment says holds at once, an edit of the file within a second."
     s = settings()
     rate, _, burst = s.get("limits", which).partition("/")
     try: rate, burst = float(rate), float(burst)

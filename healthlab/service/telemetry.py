@@ -10,14 +10,19 @@ from functools import lru_cache
 
 from ..core.settings import settings
 
-# %% ../../nbs/library/90_service/98a_telemetry.ipynb #6f35acda
+# %% ../../nbs/library/90_service/98a_telemetry.ipynb #e43b504c
 class Line(logging.Formatter):
     "A log record as one line of JSON."
     def format(self, record):
-        row = dict(time=time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z", level=record.levelname.lower(), logger=record.name, event=record.getMessage())
+        row = dict(time=f"{_second(int(record.created))}.{int(record.msecs):03d}Z", level=record.levelname.lower(), logger=record.name, event=record.getMessage())
         row |= getattr(record, "facts", {})
         if record.exc_info: row["error"] = record.exc_info[0].__name__ # the text of a foreign exception may quote what it failed on
-        return json.dumps(row, separators=(",", ":"), default=str)
+        return _compact(row)
+
+_compact = json.JSONEncoder(separators=(",", ":"), default=str).encode
+
+@lru_cache(maxsize=4)
+def _second(at): return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at))
 
 def log_as_json(stream=None):
     "Sends the service's log lines to the stream (default: standard output), one JSON object each."

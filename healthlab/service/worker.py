@@ -3,9 +3,11 @@
 # %% auto #0
 __all__ = ['Timed', 'Worker']
 
-# %% ../../nbs/library/90_service/94e_worker.ipynb #dad1b8fd
-import contextlib, socket, struct, threading, time
-from functools import partial
+# %% ../../nbs/library/90_service/94e_worker.ipynb #f89e9e6c
+import contextlib, select, socket, struct, threading, time
+from collections import deque
+from email.utils import formatdate
+from functools import lru_cache, partial
 
 from gunicorn import util
 from gunicorn.workers.gthread import _DEFER, ThreadWorker
@@ -46,8 +48,15 @@ class Timed:
 
     def __getattr__(self, name): return getattr(self._sock, name)
 
-# %% ../../nbs/library/90_service/94e_worker.ipynb #16a6825a
+# %% ../../nbs/library/90_service/94e_worker.ipynb #9d090d2c
 _SEND_SECONDS = 60 # without a byte taken from the answer
+_STAY_MS = 10      # to hand a connection to the poller and get it back takes three changes of thread, as much as a small request
+
+@lru_cache(maxsize=4)
+def _in_second(second): return formatdate(second, usegmt=True)
+
+def _http_date(timestamp=None): # gunicorn's own formats it anew for every answer
+    return _in_second(int(time.time() if timestamp is None else timestamp))
 
 def _begun(conn, init, seconds, pace):
     "Begins a connection: its handshake has a time, and so has what is read afterwards."
@@ -70,9 +79,28 @@ class Worker(ThreadWorker):
     "Gunicorn's worker of threads, which waits for nobody for ever."
     def init_process(self):
         self.seconds, self.pace = (settings().float("limits", k) for k in ("slow_seconds", "slow_bytes"))
+        self._seats = deque(range(max(0, self.cfg.threads - 2))) # some threads are always there for those who come anew
+        util.http_date = _http_date
         super().init_process()
 
     def handle(self, conn):
+        result = self._one(conn)
+        while result is True and self._more(conn): result = self._one(conn)
+        return result
+
+    def _more(self, conn) -> bool:
+        "Whether the connection's next request comes so soon that its thread may wait for it; nobody else waits for a thread meanwhile."
+        if not self.alive or self.cfg.is_ssl or self.tpool._work_queue.qsize(): return False
+        try: seat = self._seats.pop()
+        except IndexError: return False
+        try:
+            poll = select.poll()
+            poll.register(conn.sock, select.POLLIN)
+            return bool(poll.poll(_STAY_MS))
+        except (OSError, ValueError): return False # closed
+        finally: self._seats.append(seat)
+
+    def _one(self, conn):
         if not conn.initialized:
             if not conn.wait_for_data(0.01): return _DEFER # the poller waits for silent ones, not a thread
             conn.init = partial(_begun, conn, type(conn).init.__get__(conn), self.seconds, self.pace)
