@@ -22,8 +22,11 @@ def find_settings() -> Path:
     here = Path.cwd()
     for folder in [here, *here.parents, Path(healthlab.__file__).resolve().parents[1]]:
         f = folder / "settings.ini"
-        if f.is_file() and "[lake]" in f.read_text(encoding="utf-8", errors="replace"): return f
+        if f.is_file() and _is_workbench(f, f.stat().st_mtime_ns): return f
     raise SettingsError("no settings.ini found", str(here), "Run inside a healthlab workbench, or set HEALTHLAB_SETTINGS to its settings.ini")
+
+@lru_cache(maxsize=32) # asked for at every call into the lake
+def _is_workbench(file, mtime): return "[lake]" in file.read_text(encoding="utf-8", errors="replace")
 
 # %% ../../nbs/library/00_core/01_settings.ipynb #e808a13a
 class Settings:
