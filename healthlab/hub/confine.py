@@ -2,10 +2,10 @@
 
 # %% auto #0
 __all__ = ['EXECUTE', 'WRITE_FILE', 'READ_FILE', 'READ_DIR', 'READ', 'WRITE', 'OF_FILE', 'LATER', 'SIGNALS', 'ABSTRACT_SOCKETS',
-           'abi', 'confine', 'powerless', 'limit', 'main']
+           'abi', 'confine', 'powerless', 'limit', 'with_parent', 'main']
 
-# %% ../../nbs/library/95_hub/95_confine.ipynb #52c26ca7
-import argparse, ctypes, os, resource, stat, sys
+# %% ../../nbs/library/95_hub/95_confine.ipynb #92ed80b6
+import argparse, ctypes, os, resource, signal, stat, sys
 
 # %% ../../nbs/library/95_hub/95_confine.ipynb #498e89fa
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
@@ -67,12 +67,17 @@ def powerless():
     for capability in range(64):
         if libc.prctl(24, capability, 0, 0, 0) and ctypes.get_errno() not in (1, 22): raise OSError(ctypes.get_errno(), "a privilege cannot be given up") # 1: not root; 22: the kernel knows no more
 
-# %% ../../nbs/library/95_hub/95_confine.ipynb #b37c1da6
+# %% ../../nbs/library/95_hub/95_confine.ipynb #bbd960a4
 def limit(memory_mb: int = 0, file_mb: int = 0, processes: int = 0):
     "Limits of this process and, each for itself, of all it starts; 0 leaves one as it is."
     for what, n in ((resource.RLIMIT_DATA, memory_mb << 20), (resource.RLIMIT_FSIZE, file_mb << 20), (resource.RLIMIT_NPROC, processes)):
         if n: resource.setrlimit(what, (n, n))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0)) # a core file would hold what the memory held
+
+# %% ../../nbs/library/95_hub/95_confine.ipynb #baee9892
+def with_parent():
+    "Has this process told to end (SIGTERM) as soon as the one that started it is gone."
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 def main(argv: list[str] = None):
     "Confine this process, then become COMMAND."
@@ -80,12 +85,16 @@ def main(argv: list[str] = None):
     p.add_argument("--read", action="append", default=[], metavar="PATH")
     p.add_argument("--write", action="append", default=[], metavar="PATH")
     for name in ("memory-mb", "file-mb", "processes"): p.add_argument(f"--{name}", type=int, default=0)
+    p.add_argument("--with-parent", action="store_true", help="end when the process that starts this one ends")
+    p.add_argument("--unconfined", action="store_true", help="leave paths and privileges as they are")
     p.add_argument("command", nargs="+")
     args = p.parse_args(argv)
     try:
         limit(args.memory_mb, args.file_mb, args.processes)
-        powerless()
-        confine(args.read, args.write)
+        if not args.unconfined:
+            powerless()
+            confine(args.read, args.write)
+        if args.with_parent: with_parent()
     except (OSError, ValueError) as e:
         print(f"healthlab: the server is not started, because it cannot be confined: {e}. Use Linux 5.13 or newer with Landlock, or [hub] spawner = kubernetes", file=sys.stderr)
         return 1

@@ -60,7 +60,7 @@ def used_mb(home: Path) -> float:
     "What a folder holds, in MB."
     return sum(f.lstat().st_size for f in Path(home).rglob("*") if f.is_file() or f.is_symlink()) / 2**20
 
-# %% ../../nbs/library/95_hub/95b_spawner.ipynb #d0df8495
+# %% ../../nbs/library/95_hub/95b_spawner.ipynb #e879bd3f
 class ConfinedSpawner(SimpleLocalProcessSpawner):
     "Servers as local processes, each confined by the kernel to what its person's role may reach."
     memory_mb = Integer(8192, config=True, help="Memory each process of a server may take for itself.")
@@ -83,7 +83,7 @@ class ConfinedSpawner(SimpleLocalProcessSpawner):
         if (used := used_mb(home)) > self.quota_mb: raise _TooMuch(f"Your folder holds {used:,.0f} MB, {self.quota_mb:,} are allowed. Ask a steward to make room, or to raise [hub] quota_mb.")
         read, write = reach(self.role(), home)
         self.cmd = [sys.executable, "-m", "healthlab.hub.confine", *(w for p in read for w in ("--read", p)), *(w for p in write for w in ("--write", p)),
-                    "--memory-mb", str(self.memory_mb), "--file-mb", str(self.file_mb), "--", sys.executable, "-m", "jupyterhub.singleuser", *(["--allow-root"] if os.geteuid() == 0 else [])] # root in name only: it has no privileges left
+                    "--memory-mb", str(self.memory_mb), "--file-mb", str(self.file_mb), "--with-parent", "--", sys.executable, "-m", "jupyterhub.singleuser", *(["--allow-root"] if os.geteuid() == 0 else [])] # root in name only: it has no privileges left
         return await super().start()
 
 class _TooMuch(Exception):

@@ -1,0 +1,81 @@
+"""A real hub on free ports, with a simulated hospital in its lake: for the tests of this folder and for the screenshots."""
+import os, signal, socket, subprocess, sys, time
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = """
+from pathlib import Path
+import os
+from healthlab.hospital import Hospital
+from healthlab.ingest import ingest
+from healthlab.deid import deidentify
+from healthlab.lake import Lake
+from healthlab.lake.materialise import materialise
+landing = Path(os.environ["HEALTHLAB_LANDING_URL"])
+Hospital(patients=4, seed=3).emit(landing)
+lake = Lake()
+ingest(landing, lake, workers=1); deidentify(lake); materialise(lake)
+"""
+
+
+def free_ports(n: int) -> int:
+    "The first of `n` neighbouring free ports."
+    for start in range(21000 + os.getpid() % 600 * 17, 48000, 17):
+        try:
+            for port in range(start, start + n):
+                with socket.socket() as s: s.bind(("127.0.0.1", port))
+            return start
+        except OSError: continue
+    raise RuntimeError("no free ports")
+
+
+def environment(folder: Path, port: int) -> dict:
+    "The variables of a workbench under a folder."
+    from healthlab.cli import demo_environment
+    env = {k: v for k, v in os.environ.items() if not k.startswith("HEALTHLAB_")} | {k: v.replace("/var/demo", "") for k, v in demo_environment(folder).items()}
+    return env | {"HEALTHLAB_HUB_PORT": str(port), "HEALTHLAB_HUB_URL": f"http://127.0.0.1:{port}", "HEALTHLAB_SETTINGS": str(ROOT / "settings.ini")}
+
+
+def mine(folder: Path) -> list[int]:
+    "The processes of the workbench under a folder, by what stands in their environment."
+    out = []
+    for at in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"HEALTHLAB_LAKE_URL={folder}/".encode() in (at / "environ").read_bytes() and int(at.name) != os.getpid() and b"State:\tZ" not in (at / "status").read_bytes(): out.append(int(at.name))
+        except OSError: pass
+    return out
+
+
+@contextmanager
+def running(folder: Path, sample: str = SAMPLE):
+    "A hub: .url, .folder, .env, .passwords {account: password}, .seconds from the command to the login page, .process. Nothing of it is left afterwards."
+    import requests
+    port = free_ports(6)
+    env = environment(folder, port)
+    if sample: subprocess.run([sys.executable, "-c", sample], env=env, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    log, start = open(folder / "hub.log", "ab"), time.monotonic()
+    first = "from healthlab.hub.launch import launch; launch(('steward', 'researcher', 'stakeholder'))"
+    process = subprocess.Popen([sys.executable, "-c", first], env=env, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+    url = env["HEALTHLAB_HUB_URL"]
+    try:
+        while True:
+            assert process.poll() is None and time.monotonic() - start < 180, (folder / "hub.log").read_text()[-3000:]
+            try:
+                if requests.get(f"{url}/hub/login", timeout=5).status_code == 200: break
+            except requests.RequestException: pass
+            time.sleep(.2)
+        seconds = time.monotonic() - start
+        passwords = dict(line.split() for line in (folder / "hub/first-passwords").read_text().splitlines())
+        yield SimpleNamespace(url=url, folder=folder, env=env, passwords=passwords, seconds=seconds, process=process)
+    finally:
+        process.kill() # the hardest end: what it started has to notice by itself
+        process.wait()
+        end = time.monotonic() + 30
+        while (left := mine(folder)) and time.monotonic() < end: time.sleep(.2)
+        said = [Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")[:200] for pid in left if Path(f"/proc/{pid}").exists()]
+        for pid in left:
+            try: os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError: pass
+        assert not left, f"a killed hub left processes behind: {said}"
