@@ -9,6 +9,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "gate"))
 
 
+def pytest_collection_modifyitems(items):
+    "Of two processes, one runs the whole of a file, whose fixtures are costly; notebooks, which share nothing, go to whichever is free."
+    for item in items:
+        if item.path.stem != "test_notebooks": item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture(scope="session")
 def root():
     return ROOT
