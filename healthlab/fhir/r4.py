@@ -3,8 +3,9 @@
 # %% auto #0
 __all__ = ['decoder']
 
-# %% ../../nbs/library/10_fhir/10b_r4.ipynb #27575540
+# %% ../../nbs/library/10_fhir/10b_r4.ipynb #0ac5cfd4
 from functools import lru_cache as _lru_cache
+from threading import Lock as _Lock
 
 import msgspec as _msgspec
 
@@ -26,9 +27,11 @@ def __getattr__(name: str):
 def __dir__():
     return sorted(_paths())
 
-# %% ../../nbs/library/10_fhir/10b_r4.ipynb #6a81a3a4
+# %% ../../nbs/library/10_fhir/10b_r4.ipynb #ef1b5509
 @_lru_cache(maxsize=None)
 def decoder(name: str,  # resource or data type
             ) -> "_msgspec.json.Decoder":
     "The JSON decoder of one R4 type; raises KeyError for an unknown type."
-    return _msgspec.json.Decoder(_types.complete(name, globals()))
+    with _making: return _msgspec.json.Decoder(_types.complete(name, globals()))
+
+_making = _Lock() # types share others: a second thread would find one that msgspec has only begun to take in, and crash on it

@@ -10,13 +10,14 @@ from pathlib import Path
 from ..core.settings import settings
 from . import telemetry
 
-# %% ../../nbs/library/90_service/98d_serve.ipynb #f1365099
+# %% ../../nbs/library/90_service/98d_serve.ipynb #f4c6f13f
 WARM = ("Patient", "Encounter", "Observation", "Condition", "Procedure", "MedicationRequest", "DiagnosticReport", "DocumentReference", "Practitioner", "Organization", "Provenance")
 
 def warm():
     "Imports the application and compiles what most requests need; opens nothing."
+    from healthlab.fhir import structure
     from healthlab.service import app, indexing, operations # noqa: F401
-    for kind in WARM: indexing.plan(kind)
+    for kind in WARM: indexing.plan(kind), structure.DECODERS[kind.encode()]
 
 def options(**more) -> dict:
     "Gunicorn's settings, from `[service]`."
