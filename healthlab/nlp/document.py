@@ -142,7 +142,7 @@ def _complete(d: Document, read: str, found: list[Entity], deep: bool) -> tuple:
     d.summary = summarise(read, d.entities, d.relations, parts=d.sections, lines=lines)
     return _asked(read, d.sections, lines)
 
-_ASSERTED = frozenset(("Diagnosis", "SymptomOrSign", "MedicationName", "MedicationClass", "ExaminationName", "TreatmentName", "Allergen", "SubstanceUse", "Employment", "LivingStatus", "AdministrativeEvent"))
+_ASSERTED = frozenset(("Diagnosis", "SymptomOrSign", "MedicationName", "MedicationClass", "ExaminationName", "TreatmentName", "Allergen", "SubstanceUse", "Employment", "LivingStatus", "AdministrativeEvent", "MedicalDevice"))
 
 # %% ../../nbs/library/50_nlp/59c_document.ipynb #27f8c7d0
 def analyze(texts: list[str] | str, # notes; bytes are read as UTF-8, else as Windows-1252

@@ -14,6 +14,7 @@ from ..core.settings import settings
 from ..encoder import Tagger
 from .assertion import Assertion
 from .multitask import CHANNELS, decode, head_of, log_softmax, logits
+from .things import things
 
 # %% ../../nbs/library/50_nlp/53_entities.ipynb #01e29a44
 class Code(Struct, frozen=True):
@@ -156,6 +157,10 @@ def _merged(tagger, words, y, text: str) -> tuple[list[Entity], dict[str, float]
         found = sum(ask(0., *("own", "maccrobat")[best != "own":]), [])
         for more in ask(.7, "bc5cdr"): found = _fill(found, more)
         found = _fill(found, _ruled(text))
+    more = [Entity(a, b, text[a:b], label, p) for a, b, label, p in things(text)]
+    sure = {i for e in more if e.label == "Variant" for i in range(e.start, e.end)} | {(e.start, e.end) for e in more if e.label == "GeneOrProtein"}
+    found = [e for e in found if not ({e.start, e.end - 1} <= sure or e.label == "MedicationName" and (e.start, e.end) in sure)] # a notation is surer than a word's looks
+    found = _fill(found, more)
     return sorted(found, key=lambda e: (e.start, e.end)), genre
 
 def _foreign(found: list[Entity], others: list[Entity]) -> bool:

@@ -1,0 +1,29 @@
+"Devices, genes and variants: what is one, what only looks like one."
+import pytest
+
+from healthlab.nlp.things import things
+
+SEEN = {
+    "MedicalDevice": ("A [Foley catheter] was placed.", "[drug-eluting stent] to the LAD", "uses [hearing aids]", "[NG tube] to suction", "sleeps with [CPAP]", "[IVC filter] in 2004", "a [walker] at home", "[ICD] shock last night", "[ventriculoperitoneal shunt] revision", "on an [insulin pump]"),
+    "GeneOrProtein": ("[BRCA1] carrier", "a mutation of the [XLRS1] gene", "mutations in the [GJB2] gene", "[HER2]-positive tumour", "the [APC] gene", "[MET] amplification"),
+    "Variant": ("[c.1521_1523delCTT]", "[p.Val600Glu] was found", "[V600E] mutation", "[rs1801133] typed", "[t(9;22)(q34;q11)]", "homozygous for [C282Y]"),
+}
+NOT = ("Mr. Walker came by train.", "No ICD codes were given; ICD-10 was used.", "MET with the family. CT and MRI are normal.", "DNA and RNA were extracted; PCR was negative.", "The spine report lies in the sugar cane field.", "L4 to L5 disc, T2N0M0, C5-C6 level, B12 low.", "Vitamin D3 1000 IU, K 4.1, Na 140.")
+
+
+@pytest.mark.parametrize("label", SEEN)
+def test_found(label):
+    for line in SEEN[label]:
+        a, b = line.index("["), line.index("]") - 1
+        text = line.replace("[", "", 1).replace("]", "", 1)
+        assert (a, b, label) in [t[:3] for t in things(text)], (line, things(text))
+
+
+@pytest.mark.parametrize("text", NOT)
+def test_left_alone(text): assert things(text) == []
+
+
+def test_no_overlaps_and_long_texts():
+    text = "BRCA1 c.68_69delAG, pacemaker, " * 2000
+    found = things(text)
+    assert len(found) == 6000 and all(a[1] <= b[0] for a, b in zip(found, found[1:]))
