@@ -138,9 +138,7 @@ def _known(tagger, *names: str) -> list[str]: return [n for n in names if n in t
 
 def _merged(tagger, words, y, text: str) -> tuple[list[Entity], dict[str, float]]:
     genre = _genres(tagger, y)
-    told = {}
-    for k, v in genre.items(): told[k.split()[-1]] = told.get(k.split()[-1], 0) + v # every kind of literature is literature
-    best = max(told, key=told.get)
+    best = max(genre, key=genre.get)
     ask = lambda least, *names: [_head(tagger, words, y, text, n, least) for n in _known(tagger, *names)]
     if best == "literature":
         y = _blended(tagger, y, text)

@@ -12,7 +12,7 @@ from .corpora import Example, Mention, hospital, read
 from .multitask import Plan
 
 # %% ../../nbs/library/50_nlp/50b_training.ipynb #5fc3b4c8
-GENRE = {"bc5cdr": "drug literature", "ncbi": "gene literature", "anatem": "literature", "maccrobat": "case report", "maccrobat_wide": "case report", "hospital": "note", "own": "own"}
+GENRE = {"bc5cdr": "literature", "ncbi": "literature", "anatem": "literature", "maccrobat": "case report", "maccrobat_wide": "case report", "hospital": "note", "own": "own"}
 _WIDE = ("History", "Family_history")
 _FEWEST = 20 # labels with fewer mentions than this in a corpus are left out
 
