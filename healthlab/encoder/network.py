@@ -81,7 +81,7 @@ def network(
             x = F.embedding(ids, self.word) + self.position[:ids.shape[1]]
             for c, table in self.channels.items(): x = x + F.embedding(values[c], table)
             x = F.dropout(F.layer_norm(x, (hidden,), self.norm_weight, self.norm_bias, eps), drop, self.training)
-            mask = (torch.arange(ids.shape[1]) < lengths[:, None])[:, None, None, :]
+            mask = (torch.arange(ids.shape[1], device=ids.device) < lengths[:, None])[:, None, None, :]
             for layer in self.layers: x = layer(x, mask, drop)
             return self.head(F.dropout(x, drop, self.training))
         def merged(self): return _collected(self, lambda part: part.merged())
@@ -90,7 +90,7 @@ def network(
 # %% ../../nbs/library/38_encoder/38b_network.ipynb #4c1d6e7b
 def _collected(net, of):
     "Every learnt array of a network by the graph's names, float32."
-    array = lambda t: np.ascontiguousarray(t.detach().float().numpy())
+    array = lambda t: np.ascontiguousarray(t.detach().float().cpu().numpy())
     out = {"norm.weight": array(net.norm_weight), "norm.bias": array(net.norm_bias), "head.weight": array(net.head.weight.T), "head.bias": array(net.head.bias)}
     out |= {f"channel.{c}": array(t) for c, t in net.channels.items()}
     for i, layer in enumerate(net.layers):
@@ -104,7 +104,7 @@ def adapters(
     "What LoRA learnt: for each matrix its two factors, and everything small that is trained whole."
     out = {k: v for k, v in _collected(net, lambda part: part.a).items() if not any(k.endswith(f".{n}.weight") for n in ("qkv", "out", "up", "down"))}
     for i, layer in enumerate(net.layers):
-        for n, part in layer.parts.items(): out |= {f"{i}.{n}.a": part.a.detach().numpy().copy(), f"{i}.{n}.b": part.b.detach().numpy().copy()}
+        for n, part in layer.parts.items(): out |= {f"{i}.{n}.a": part.a.detach().cpu().numpy().copy(), f"{i}.{n}.b": part.b.detach().cpu().numpy().copy()}
     return out
 
 def merged(

@@ -42,8 +42,13 @@ def checked(examples: list, labels: list[str]):
             if s[2] not in labels: raise HealthlabError("a span's label is not among the labels", f"example {n}", "Name every label in labels=, or leave the span out", "tagger-label")
 
 # %% ../../nbs/library/38_encoder/38d_training.ipynb #0aa33b2e
+def _device(torch):
+    "Where training runs: on an accelerator where torch sees one."
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
 def _fast_type(torch):
-    "bfloat16 where the processor multiplies it natively, else None."
+    "bfloat16 where the accelerator or the processor multiplies it natively, else None."
+    if _device(torch) == "cuda": return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
     flags = open("/proc/cpuinfo").read() if os.path.exists("/proc/cpuinfo") else ""
     return torch.bfloat16 if "amx_bf16" in flags else None
 
@@ -82,12 +87,12 @@ def fit(
     "The trained network."
     import torch
     torch.manual_seed(seed); torch.set_num_threads(threads)
-    net = network(weights, layers=layers, heads=encoder.heads, labels=1 + 2 * len(labels), eps=encoder.eps, rank=rank, channels=channels)
+    net = network(weights, layers=layers, heads=encoder.heads, labels=1 + 2 * len(labels), eps=encoder.eps, rank=rank, channels=channels).to(_device(torch))
     slow = [p for n, p in net.named_parameters() if not n.startswith(("head", "channels"))]
     fast = [p for n, p in net.named_parameters() if n.startswith(("head", "channels"))]
     optimiser = torch.optim.AdamW([{"params": slow, "lr": lr}, {"params": fast, "lr": lr * 5}], weight_decay=.01)
     rates, rng, kind = [g["lr"] for g in optimiser.param_groups], random.Random(seed), _fast_type(torch)
-    loss_of = torch.nn.CrossEntropyLoss(torch.tensor([1.] + [weight] * (2 * len(labels))), ignore_index=-1)
+    loss_of = torch.nn.CrossEntropyLoss(torch.tensor([1.] + [weight] * (2 * len(labels)), device=_device(torch)), ignore_index=-1)
     total, step, began = max(1, int(epochs * len(_groups(data, tokens, random.Random(0))))), 0, time.monotonic()
     while step < total:
         losses = []
@@ -101,8 +106,9 @@ def fit(
     return net.eval()
 
 def _step(torch, net, items, names, loss_of, optimiser, kind):
-    ids, lengths, values, target = _tensors(torch, items, names)
-    with torch.autocast("cpu", dtype=kind or torch.bfloat16, enabled=kind is not None): y = net(ids, lengths, values)
+    to = next(net.parameters()).device
+    ids, lengths, values, target = (x.to(to) if hasattr(x, "to") else {k: v.to(to) for k, v in x.items()} for x in _tensors(torch, items, names))
+    with torch.autocast(to.type, dtype=kind or torch.bfloat16, enabled=kind is not None): y = net(ids, lengths, values)
     loss = loss_of(y.float().flatten(0, 1), target.flatten())
     if not torch.isfinite(loss): return float("nan")
     optimiser.zero_grad(); loss.backward()

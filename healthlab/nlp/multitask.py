@@ -177,7 +177,7 @@ def _epoch(data: dict[str, list[Item]], plan: Plan, rng: random.Random) -> list[
     rng.shuffle(out)
     return out
 
-def _tensors(batch: list[Item], plan: Plan, hide: int | None, rng):
+def _tensors(batch: list[Item], plan: Plan, hide: int | None, rng, device: str = "cpu"):
     "ids, lengths, channel values, flat positions of first pieces, their tags by head, and the row of each."
     import torch
     ids = padded([i.ids for i in batch]).astype(np.int64)
@@ -186,7 +186,8 @@ def _tensors(batch: list[Item], plan: Plan, hide: int | None, rng):
     values = {c: torch.from_numpy(padded([i.features[k] for i in batch]).astype(np.int64)) for k, c in enumerate(("shape", *CHANNELS))}
     at = np.concatenate([n * w + i.at for n, i in enumerate(batch)])
     row = np.concatenate([np.full(len(i.at), n) for n, i in enumerate(batch)])
-    return torch.from_numpy(ids), torch.tensor([len(i.ids) for i in batch]), values, torch.from_numpy(at), {k: torch.from_numpy(np.concatenate([i.tags[k] for i in batch])) for k in batch[0].tags}, torch.from_numpy(row)
+    tags = {k: torch.from_numpy(np.concatenate([i.tags[k] for i in batch])).to(device) for k in batch[0].tags}
+    return torch.from_numpy(ids).to(device), torch.tensor([len(i.ids) for i in batch], device=device), {c: v.to(device) for c, v in values.items()}, torch.from_numpy(at).to(device), tags, torch.from_numpy(row).to(device)
 
 # %% ../../nbs/library/50_nlp/50a_multitask.ipynb #7a670235
 class Average:
@@ -214,12 +215,12 @@ def _loss(net, batch, head: dict[str, Head], genre: tuple[int, int, int], tensor
     "Cross-entropy of the heads' tags, and a tenth of that of the genre, read from the mean over the words."
     import torch
     ids, lengths, values, at, gold, row = tensors
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=fast): y = net(ids, lengths, values)
+    with torch.autocast(ids.device.type, dtype=torch.bfloat16, enabled=fast): y = net(ids, lengths, values)
     y = y.float().flatten(0, 1)[at]
     loss = sum(torch.nn.functional.cross_entropy(y[:, head[k].offset:head[k].offset + head[k].size], g) for k, g in gold.items())
     first, last, mine = genre
-    mean = torch.zeros(len(batch), last - first).index_add_(0, row, y[:, first:last]) / torch.bincount(row, minlength=len(batch))[:, None]
-    return loss + .1 * torch.nn.functional.cross_entropy(mean, torch.full((len(batch),), mine))
+    mean = torch.zeros(len(batch), last - first, device=ids.device).index_add_(0, row, y[:, first:last]) / torch.bincount(row, minlength=len(batch))[:, None]
+    return loss + .1 * torch.nn.functional.cross_entropy(mean, torch.full((len(batch),), mine, device=ids.device))
 
 # %% ../../nbs/library/50_nlp/50a_multitask.ipynb #9b593eec
 def _card(encoder: Base, head: dict[str, Head], genres: list[str], plan: Plan, examples: int) -> dict:
@@ -305,10 +306,11 @@ def train(corpora: dict[str, tuple[list[Example], list[Example]]], # name → (t
 
 def _fit(data, head, where, outputs, encoder, plan, card, held, watch, start):
     import torch
-    from healthlab.encoder.training import _fast_type
+    from healthlab.encoder.training import _device, _fast_type
     torch.manual_seed(plan.seed); torch.set_num_threads(plan.threads)
     rng, noise, hide, fast = random.Random(plan.seed), np.random.default_rng(plan.seed), encoder.tokenizer.token_to_id("[MASK]"), _fast_type(torch) is not None
-    net = _network(encoder, outputs, plan, start)
+    device = _device(torch)
+    net = _network(encoder, outputs, plan, start).to(device)
     opt = torch.optim.AdamW(_groups(net, plan), fused=True)
     mean, rates, step, began = Average(net, plan.average), [g["lr"] for g in opt.param_groups], 0, time.monotonic()
     total, done, history = max(1, int(plan.epochs * len(_epoch(data, plan, random.Random(0))))), 0., []
@@ -318,7 +320,7 @@ def _fit(data, head, where, outputs, encoder, plan, card, held, watch, start):
             done = max(step / total, (time.monotonic() - began) / plan.seconds if plan.seconds else 0)
             if done >= 1: break
             for g, r in zip(opt.param_groups, rates): g["lr"] = r * _rate(done, plan.warmup)
-            loss = _loss(net.train(), batch, head, where[name], _tensors(batch, plan, hide, noise), fast)
+            loss = _loss(net.train(), batch, head, where[name], _tensors(batch, plan, hide, noise, device), fast)
             opt.zero_grad(); loss.backward()
             torch.nn.utils.clip_grad_norm_(mean.params, 1.)
             opt.step(); mean.update(); step += 1
