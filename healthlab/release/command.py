@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['STEPS', 'ACTIONS', 'signed_in', 'check', 'command']
 
-# %% ../../nbs/library/78_release/78r_command.ipynb #74b2649a
+# %% ../../nbs/library/78_release/78r_command.ipynb #115b9697
 import getpass, os, sys
 
 from ..core.errors import InputError
@@ -11,10 +11,11 @@ from .airlock import Airlock, download
 from .findings import Scan
 from .known import index, known
 from .scan import scan
+from .suppression import protect
 
-# %% ../../nbs/library/78_release/78r_command.ipynb #3072becc
+# %% ../../nbs/library/78_release/78r_command.ipynb #641fd72a
 STEPS = ("approve", "override", "reject", "withdraw", "publish", "recall")
-ACTIONS = ("check", "index", "submit", "list", "show", *STEPS, "download")
+ACTIONS = ("check", "protect", "index", "submit", "list", "show", *STEPS, "download")
 
 def signed_in() -> str:
     "The name of whoever runs this: the hub's user, or the system's."
@@ -38,11 +39,14 @@ def command(
     "What `healthlab release ACTION` does."
     from healthlab.lake import Lake
     by, lake = by or signed_in(), Lake()
-    if action in ("check", "submit", "show", "download", *STEPS) and not names: raise InputError("a path or a release's id is missing", f"release {action}", "", "name-missing")
+    if action in ("check", "protect", "submit", "show", "download", *STEPS) and not names: raise InputError("a path or a release's id is missing", f"release {action}", "", "name-missing")
     if action == "check":
         found = check(names, lake)
         print(found)
         return 0 if found.decision == "pass" else 1
+    if action == "protect":
+        for p in names: print(protect(p).name)
+        return 0
     if action == "index": print(index(lake)); return 0
     lock = Airlock(lake)
     if action == "list":

@@ -30,7 +30,7 @@ def promised(column: str) -> str:
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column.strip())
     return next((kind for kind, e in PROMISES if e.match(name)), "")
 
-# %% ../../nbs/library/78_release/78e_tables.ipynb #b252cfba
+# %% ../../nbs/library/78_release/78e_tables.ipynb #5b3a5cdc
 APART = ("NAME", "LOCATION", "PHONE", "SSN", "EMAIL") # what columns can keep apart; a number by itself was seen in its column
 ROWS = 200_000 # rows read side by side; columns are read whole
 
@@ -49,7 +49,7 @@ def table(
         telling = [v for v in distinct if v.strip() and not NUMBER.match(v.strip()) and not pseudonym(v, check.known)]
         kind = promised(str(name))
         if kind and any(v.strip() and not SURROGATE.match(v) and not STATED.match(v) and v.lower() not in ("nan", "none", "true", "false") and not (check.known and check.known.stands_in(kind, v)) for v in distinct) and not _counts(kind, distinct): check.found(at, kind, "column", layer)
-        label = re.sub(r"[_.]", " ", str(name))
+        label = re.sub(r"_|\.(?!\d)", " ", str(name))
         inner = {v for v in telling if len(v) > 20 and v.lstrip()[:1] in "{[" and v.rstrip()[-1:] in "}]"}
         for v in inner: check.document(v, at, layer, depth + 1)
         telling = [v for v in telling if v not in inner]
