@@ -85,7 +85,7 @@ One {layers}-layer transformer ({encoder}) with a head for each annotation guide
 
 **Learnt from** {sources}. Public test parts were not read.
 **Held out** a tenth of the documents of each corpus, by identifier; notes of another simulated hospital.
-**Training** {steps} steps, seed {seed}, learning rate {lr}.
+**Training** {steps} steps, seed {seed}, learning rate {lr}{before}.
 
 | head | held-out documents | exact F1, all labels | macro over labels |
 |---|---|---|---|
@@ -101,5 +101,7 @@ def model_card(card: dict, parts: dict[str, tuple[list[Example], list[Example]]]
     for name, (_, dev) in parts.items():
         s = held.get(name)
         if s: rows.append(f"| {name} | {len(dev)} | {s['all']:.3f} | {sum(v for k, v in s.items() if k != 'all') / max(1, len(s) - 1):.3f} |")
+    went = card.get("went_on_from")
+    before = f", going on (`resume=`) from weights of {went['steps'] or 'unrecorded'} steps, seed {went['seed']}, learning rate {went['lr']}" if went else ""
     sources = ", ".join(f"{k} ({len(tr)} texts)" for k, (tr, _) in parts.items())
-    return _CARD.format(layers=card["layers"], encoder=card["encoder"], sources=sources, steps=card["steps"], seed=card["seed"], lr=card["lr"], rows="\n".join(rows), fewest=_FEWEST)
+    return _CARD.format(layers=card["layers"], encoder=card["encoder"], sources=sources, steps=card["steps"], seed=card["seed"], lr=card["lr"], before=before, rows="\n".join(rows), fewest=_FEWEST)
