@@ -6,17 +6,33 @@ from types import SimpleNamespace
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = """
+import os, pyarrow as pa
 from pathlib import Path
-import os
+from healthlab.core.audit import new_run_id
+from healthlab.deid import deidentify
 from healthlab.hospital import Hospital
 from healthlab.ingest import ingest
-from healthlab.deid import deidentify
 from healthlab.lake import Lake
 from healthlab.lake.materialise import materialise
-landing = Path(os.environ["HEALTHLAB_LANDING_URL"])
-Hospital(patients=4, seed=3).emit(landing)
-lake = Lake()
-ingest(landing, lake, workers=1); deidentify(lake); materialise(lake)
+from healthlab.pipelines.record import RunRecord
+from healthlab.quality import assess
+
+landing, reports = Path(os.environ["HEALTHLAB_LANDING_URL"]), Path(os.environ["HEALTHLAB_REPORTS_URL"])
+Hospital(patients=4, seed=3).emit(landing, progress=False)
+lake, run = Lake(), new_run_id()
+came = ingest(landing, lake, workers=1, run_id=run)
+deidentify(lake); materialise(lake); assess(lake, "deidentified", run_id=run, workers=1)
+for pipeline, status, results, error in (("ingest", "ok", came.figures(), {}), ("views", "failed", {}, {"type": "StorageError", "message": "the disk is full"})):
+    folder = reports / pipeline / run
+    folder.mkdir(parents=True)
+    RunRecord(pipeline, run, status, "2026-03-09T02:00:00.000Z", "2026-03-09T02:01:00.000Z", 60., results=results, error=error).save(folder)
+
+n = 240 # people enough for a dashboard to have something to show; one condition's name was typed with a phone number in it
+ids = [f"p{k}" for k in range(n)]
+write = lambda name, **columns: lake.write("research", name, pa.table(dict(id=ids, **columns)), run_id=run, mode="overwrite")
+write("patient", gender=["female" if k % 2 else "male" for k in range(n)], race=["White" if k > 24 else "Asian" for k in range(n)], birth_date=[f"{1930 + k % 70}" for k in range(n)], deceased=pa.array([None] * n, pa.bool_()), deceased_at=["2019-05-01" if k % 5 == 0 else None for k in range(n)])
+write("encounter", patient=ids, start=[f"201{k % 5}-03-01" for k in range(n)], end=["2020-03-02"] * n)
+write("condition", patient=ids, display=["hypertension" if k % 3 == 0 else "diabetes, call 555-867-5309" if k % 4 == 0 else None for k in range(n)], text=pa.array([None] * n, pa.string()), code=pa.array([None] * n, pa.string()), clinical_status=["active"] * n)
 """
 
 
