@@ -60,8 +60,8 @@ FHIR = [
     Route("POST", "/fhir/$viewdefinition-run", operations.view_run, "{type}.s", "Rows of a SQL-on-FHIR view"),
 ]
 
-# %% ../../nbs/library/90_service/98c_app.ipynb #f0e0485d
-PARTS = ("healthlab.service.job_routes", "healthlab.service.v1", "healthlab.service.research", "healthlab.service.bulk", "healthlab.service.azure_deid", "healthlab.service.emulation")
+# %% ../../nbs/library/90_service/98c_app.ipynb #dbeb43c7
+PARTS = ("healthlab.service.job_routes", "healthlab.service.v1", "healthlab.service.research", "healthlab.service.models", "healthlab.service.bulk", "healthlab.service.azure_deid", "healthlab.service.emulation")
 
 @lru_cache(maxsize=1)
 def _present() -> frozenset: return frozenset(p for p in PARTS if find_spec(p))

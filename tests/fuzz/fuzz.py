@@ -45,17 +45,34 @@ class Bent:
         def one(r): return dict(resource=r, fullUrl=self.rng.choice(("urn:uuid:1", "x", None)), request=dict(method=self.rng.choice(methods), url=self.rng.choice((r.get("resourceType"), f"{r.get('resourceType')}/{r.get('id')}", "Patient?name=x", "..", ""))))
         return dict(resourceType="Bundle", type=self.rng.choice(("batch", "transaction", "history")), entry=[one(self.changed()) for _ in range(self.rng.randrange(4))])
 
+    def question(self):
+        "A question to a registered model, some values of which are not what it asks for."
+        odd = lambda usual: usual if self.rng.random() < 0.7 else self.rng.choice((None, 7, -1e300, "x" * 300, True, [], 10**63))
+        return dict(model=self.rng.choice(("fuzzed", "fuzzed", "nlp", "x")), rows=[dict(age=odd(50.0), smoker=odd(True)) for _ in range(self.rng.randrange(3))])
+
     def query(self, kind):
         names = [*self.parameters(kind), "_sort", "_count", "_include", "_revinclude", "_summary", "_elements", "_has:Observation:patient:code", "_total", "_page", "_since", "nothing"]
         return {self.rng.choice(names) + self.rng.choice(MODIFIERS): self.rng.choice([*VALUES, *names]) for _ in range(self.rng.randrange(1, 4))}
 
     def __call__(self, case):
-        if not case.operation.path.startswith("/fhir") or self.rng.random() < 0.5: return
+        if self.rng.random() < 0.5: return
+        if case.operation.path == "/v1/inference": case.body = self.question()
+        if case.operation.path.startswith("/v1/models/"): case.path_parameters.update({k: self.rng.choice(v) for k, v in dict(name=("fuzzed", "nlp", "x"), version=("1", "2", "champion", "x")).items() if k in case.path_parameters})
+        if not case.operation.path.startswith("/fhir"): return
         r = self.changed()
         for name in case.path_parameters or {}:
             if name in ("type", "id") and isinstance(v := r.get("resourceType" if name == "type" else "id"), str) and v: case.path_parameters[name] = v
         if case.method == "GET" and "{type}" in case.operation.path: case.query = self.query((case.path_parameters or {}).get("type", "Patient"))
         if case.media_type == "application/fhir+json": case.body = self.bundle() if case.operation.path in ("/fhir", "/fhir/$de-identify") else r
+
+
+def registered():
+    "A small model for /v1/inference and /v1/models."
+    import pandas as pd
+    from healthlab.models.registry import register
+    from sklearn.linear_model import LogisticRegression
+    table = pd.DataFrame({"age": [30.0, 80.0, 45.0, 70.0], "smoker": [False, True, False, True]})
+    register(LogisticRegression().fit(table, [False, True, False, True]), "fuzzed", table, card=dict(intended_use="to be fuzzed"), figures=dict(auroc=1.0))
 
 
 def service(folder, seed):
@@ -68,6 +85,7 @@ def service(folder, seed):
     from healthlab.service.store import draft, update
     from healthlab.service.tokens import issue
     app, bent = create_app(), Bent(seed)
+    registered()
     store, drafts = app.extensions["healthlab.store"], [draft(json.dumps(r).encode()) for r in bent.resources]
     store.write(lambda con: [update(con, d, d.id) for d in drafts])
     scopes = ["system/*.cruds", *PLAIN]

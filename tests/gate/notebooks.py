@@ -17,7 +17,7 @@ def scratch(folder):
     return {"HEALTHLAB_LAKE_URL": f"{folder}/lake", "HEALTHLAB_LANDING_URL": f"{folder}/landing", "HEALTHLAB_REPORTS_URL": f"{folder}/reports",
             "HEALTHLAB_KEYS_FILE": f"{folder}/keys/healthlab.key", "HEALTHLAB_AUDIT_PATH": f"{folder}/audit",
             "HEALTHLAB_SERVICE_STORE": f"{folder}/service/store.db", "HEALTHLAB_OAUTH_PATH": f"{folder}/service/oauth", "HEALTHLAB_LIMITS_PATH": f"{folder}/service/limits", "HEALTHLAB_JOBS_PATH": f"{folder}/service/jobs",
-            "HEALTHLAB_SETTINGS": str(ROOT / "settings.ini")}
+            "HEALTHLAB_MLFLOW_TRACKING": f"sqlite:///{folder}/mlflow.db", "HEALTHLAB_SETTINGS": str(ROOT / "settings.ini")}
 
 
 def execute(path, keep=False, timeout=600):
