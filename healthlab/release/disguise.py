@@ -90,7 +90,7 @@ def unpacked(text: str):
     for raw in _numbers(text, CODES, 10): yield "character codes", raw, 0
     for raw in _numbers(text, BITS, 2): yield "bits", raw, 0
 
-# %% ../../nbs/library/78_release/78c_disguise.ipynb #b0d2cfa0
+# %% ../../nbs/library/78_release/78c_disguise.ipynb #8469893a
 @dataclass
 class Check:
     "One scan under way."
@@ -118,11 +118,12 @@ JOINED = re.compile(r"[^\W_]+(?:[_.,-][^\W_]+)+|[A-Z]?[a-z]+(?:[A-Z][a-z]+)+")
 
 def _parts(m): return " ".join(w.capitalize() for w in re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+", m[0]))
 
-def _own(word: str) -> str:
-    "A joined word without the phrases that are everybody's: of `DejaVuSans-62`, a font's letter, `Sans-62`."
+def _own(text: str) -> str:
+    "A text without the phrases that are everybody's: of `DejaVuSans-62`, a font's letter, `Sans-62`."
+    low = text.lower()
     for p in public():
-        if (at := word.lower().find(p)) >= 0: word = word[:at] + word[at + len(p):]
-    return word
+        if p in low: text = re.sub(re.escape(p), "", text, flags=re.IGNORECASE)
+    return text
 
 def uncapitalised(text: str) -> bool:
     "Whether a first and a last name follow each other in small letters, the first name being no word besides."
@@ -136,7 +137,7 @@ def turned(text: str, known) -> list[tuple[str, str, str]]:
     out, cased = [], lambda t: re.sub(r"\b([A-Z]?)([a-z]+)([A-Z]?)\b", lambda m: m[0].capitalize() if m[1] or m[3] else m[0], t)
     forms = [("reversed", cased(text[::-1])), ("rot13", codecs.encode(text, "rot13"))]
     if re.search(r"[A-Za-z][013457@$]+[A-Za-z]", text): forms.append(("leet", re.sub(r"\b(?=\w*[a-zA-Z])(?=\w*[013457@$])[\w@$]{3,20}", lambda m: cased(m[0].translate(LEET)), text)))
-    if joined := [x for w in JOINED.findall(text) if (x := _own(w))]: forms.append(("joined", " ; ".join(_parts([w]) for w in dict.fromkeys(joined))))
+    if joined := JOINED.findall(_own(text)): forms.append(("joined", " ; ".join(_parts([w]) for w in dict.fromkeys(joined))))
     if uncapitalised(text): out.append(("NAME", "pattern", "small letters"))
     for layer, t in forms:
         if t == text: continue

@@ -47,7 +47,7 @@ class _Grid:
             names = [n if rows[0].index(n) == i else f"{n} ({i})" for i, n in enumerate(rows[0])] + [f"extra {i}" for i in range(len(rows[0]), wide)]
             yield {n: [r[i] if i < len(r) else None for r in rows[1:]] for i, n in enumerate(names)}
 
-# %% ../../nbs/library/78_release/78d_documents.ipynb #a2eadc9f
+# %% ../../nbs/library/78_release/78d_documents.ipynb #052fd538
 BLOCKS = frozenset("p div li tr br h1 h2 h3 h4 h5 h6 table section article header footer pre blockquote dd dt option title row si w:p a:p text:p w:tr desc metadata".split())
 SPACES = frozenset("td th c text tspan v t is".split())
 
@@ -60,6 +60,8 @@ class _Markup(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.text, self.comments, self.attributes, self.scripts, self.styles, self.data, self._inside = [], [], [], [], [], [], ""
         self.grid = _Grid()
+
+    def updatepos(self, i, j): return j # lines are not counted
 
     def _data(self, m):
         "A data: address gives its content apart, and leaves its type."

@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['WHYS', 'CACHE', 'KEPT', 'notice', 'is_notice', 'check_output', 'kinds_in', 'redacted', 'check_notebook', 'current']
 
-# %% ../../nbs/library/78_release/78p_guard.ipynb #1584dc77
+# %% ../../nbs/library/78_release/78p_guard.ipynb #1021e970
 import hashlib, json, time
 from collections import OrderedDict
 from html import escape
@@ -15,7 +15,7 @@ from .known import known
 from .notebooks import ANSI, across, notebook, output, text_of
 from .documents import flat
 from .scan import document, opened
-from .words import identifiers, seen
+from .words import guarding, identifiers, seen
 
 # %% ../../nbs/library/78_release/78p_guard.ipynb #dbeb665f
 def notice(kinds, why: str = "holds identifiers") -> dict:
@@ -32,7 +32,7 @@ def is_notice(out: dict) -> bool:
 
 WHYS = ("holds identifiers", "is too large to be checked while you wait", "could not be checked", "spells out an identifier together with other outputs")
 
-# %% ../../nbs/library/78_release/78p_guard.ipynb #2d742f77
+# %% ../../nbs/library/78_release/78p_guard.ipynb #64b6c29f
 CACHE, KEPT = OrderedDict(), 4096 # outputs checked lately: at every save all outputs come again
 
 def check_output(
@@ -45,8 +45,8 @@ def check_output(
     try:
         if is_notice(out): return out
         raw = json.dumps(out, sort_keys=True, default=str)
-        policy = policy or settings().get("release", "outputs")
-        if len(raw) > settings().int("release", "output_kb") << 10: return notice([], WHYS[1])
+        policy, most = policy or guarding()[0], guarding()[1]
+        if len(raw) > most: return notice([], WHYS[1])
         key = hashlib.blake2b(f"{id(known)} {policy} {raw}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
         if key not in CACHE:
             CACHE[key] = _checked(out, known, policy)

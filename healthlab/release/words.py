@@ -2,8 +2,8 @@
 
 # %% auto #0
 __all__ = ['UNSEEN', 'ALIKE', 'RUN_ID', 'RUNS', 'COLOUR', 'PSEUDONYM', 'COUNTED', 'DIHEDRAL', 'TURN', 'MEASURED', 'KEY', 'FLOAT',
-           'HASHES', 'FORMED', 'PARAGRAPH', 'seen', 'public', 'limits', 'run_days', 'public_host', 'snomed', 'harmless',
-           'prose', 'by_transformer', 'by_rules', 'identifiers']
+           'HASHES', 'FORMED', 'PARAGRAPH', 'seen', 'public', 'limits', 'guarding', 'run_days', 'public_host', 'snomed',
+           'harmless', 'prose', 'by_transformer', 'by_rules', 'identifiers']
 
 # %% ../../nbs/library/78_release/78b_words.ipynb #61c1b1bf
 import re, time
@@ -24,7 +24,7 @@ def seen(text: str) -> str:
     "The text as it looks: nothing invisible, lookalike letters as Latin ones, accents off."
     return text if text.isascii() else fold(UNSEEN.sub("", text).translate(ALIKE))
 
-# %% ../../nbs/library/78_release/78b_words.ipynb #9c2d0526
+# %% ../../nbs/library/78_release/78b_words.ipynb #61924cc6
 RUN_ID = re.compile(r"\d{8}T\d{6}Z?(?:-[0-9a-f]{6})?\Z")
 RUNS = re.compile(r"(20\d\d)(\d\d)(\d\d)T\d{6}Z-[0-9a-f]{6}")
 COLOUR = re.compile(r"(?:fill|stroke|color|background)[\w-]*\s*[:=]\s*[\"']?#\Z")
@@ -39,11 +39,15 @@ def public() -> tuple[str, ...]:
 def _public(now):
     "Phrases and hosts that are everybody's, and limits; the settings are looked up again every five seconds."
     s = settings()
-    return tuple(p.lower() for p in s.list("release", "public_phrases")), tuple(s.list("release", "public_hosts")), (s.int("release", "max_depth"), s.int("release", "max_mb") << 20, s.int("release", "max_members"))
+    return tuple(p.lower() for p in s.list("release", "public_phrases")), tuple(s.list("release", "public_hosts")), (s.int("release", "max_depth"), s.int("release", "max_mb") << 20, s.int("release", "max_members")), (s.get("release", "outputs"), s.int("release", "output_kb") << 10)
 
 def limits() -> tuple[int, int, int]:
     "How deep, how many bytes and how many members a scan goes."
     return _public(int(time.monotonic() / 5))[2]
+
+def guarding() -> tuple[str, int]:
+    "What the guard does with an output that holds an identifier, and how many bytes it reads while its author waits."
+    return _public(int(time.monotonic() / 5))[3]
 
 def run_days(text: str) -> set[str]:
     "The days of the runs a text names by their run id, as ISO dates: a report may say when it was made."
