@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 # checks run on small models and data that packages ship; nothing may try to fetch more
 export HF_HUB_OFFLINE := 1
 
-.PHONY: help env hub demo test check fix bench conformance notebooks load fuzz clean
+.PHONY: help env hub demo test check fix bench conformance notebooks screenshots load fuzz clean
 
 help: ## list the recipes
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -60,6 +60,9 @@ fix: env ## clean and export the notebooks, write environment.yml from the lock,
 
 notebooks: env ## run every library and tutorial notebook and keep the outputs
 	@$(PY) tests/gate/notebooks.py
+
+screenshots: env $(PROXY) ## pictures of the dashboards for the documentation, of simulated data; kept under docs/screenshots
+	@$(PY) tests/hub/screenshots.py
 
 conformance: env ## the public suites: passed and failed counts, with the failing names
 	@$(PY) tests/spec/conformance.py
