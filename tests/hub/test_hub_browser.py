@@ -29,7 +29,7 @@ def signed_in(hub, chromium, name, **how):
     "A browser's window of somebody who has signed in by the hub's form."
     page = chromium.new_context(**{"viewport": {"width": 1200, "height": 900}} | how).new_page()
     page.set_default_timeout(60_000)
-    page.goto(f"{hub.url}/hub/login")
+    page.goto(f"{hub.url}/hub/login?next=%2Fhub%2Fhome") # and not on to a server, which would start one
     page.fill("input[name=username]", name); page.fill("input[name=password]", hub.passwords[name])
     page.click("[type=submit]")
     page.wait_for_url(lambda url: "/hub/login" not in url, wait_until="commit")
