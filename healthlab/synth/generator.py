@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['METHODS', 'PRIVATE', 'methods', 'Generator', 'fit', 'save', 'load']
 
-# %% ../../nbs/library/60_synth/65_generator.ipynb #1a186b62
+# %% ../../nbs/library/60_synth/65_generator.ipynb #14debfd2
 import hashlib, hmac, json, pickle, time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,20 +17,26 @@ from .autoregressive import Autoregressive
 from .columns import alphabet_of, kinds_of
 from .constraints import verified
 from .marginals import Marginals
+from .pairwise import SMALL, Pairwise
 from .plugins import PLUGINS, PRIVATE_PLUGINS, Plugin
 
-# %% ../../nbs/library/60_synth/65_generator.ipynb #071f3cf1
-METHODS: dict[str, Callable] = {"auto": Autoregressive, "marginals": Marginals}
+# %% ../../nbs/library/60_synth/65_generator.ipynb #ebb400c3
+METHODS: dict[str, Callable] = {"network": Autoregressive, "pairwise": Pairwise, "marginals": Marginals}
 
 PRIVATE = ("marginals", *map("synthcity:{}".format, PRIVATE_PLUGINS))
 
 def methods() -> list[str]:
     "The names `fit` knows as method."
-    return [*sorted(METHODS), *map("synthcity:{}".format, PLUGINS)]
+    return ["auto", *sorted(METHODS), *map("synthcity:{}".format, PLUGINS)]
+
+def _suited(method, epsilon, rows, settings, checkpoint) -> str:
+    "The method `auto` stands for. Settings and checkpoints are those of a training, whatever the table's size."
+    if method != "auto": return method
+    if epsilon is not None: return "marginals"
+    return "pairwise" if rows < SMALL and not settings and checkpoint is None else "network"
 
 def _learnt(method, source, kinds, target, epsilon, delta, seed, floor, settings, checkpoint, step):
     "A fitted model and the letters it speaks."
-    if method == "auto" and epsilon is not None: method = "marginals"
     if method.startswith("synthcity:"):
         alphabet = alphabet_of(source, kinds, floor)
         return Plugin(method.removeprefix("synthcity:"), settings, seed, epsilon, delta).fit(source, alphabet), alphabet
@@ -126,7 +132,7 @@ class Generator:
 
     def __repr__(self): return f"Generator(method={self.about['method']!r}, rows={self.about['rows']}, columns={len(self.about['columns'])}, epsilon={self.epsilon})"
 
-# %% ../../nbs/library/60_synth/65_generator.ipynb #8a3b2971
+# %% ../../nbs/library/60_synth/65_generator.ipynb #cbbd5cd6
 def _bar(label):
     "A progress bar on the terminal or in the notebook; one step an epoch."
     from tqdm.auto import tqdm
@@ -170,10 +176,11 @@ def fit(
     for c in constraints: source = c.forward(source)
     kinds = {c: kinds.get(c, "numeric" if pd.api.types.is_numeric_dtype(source[c]) else "date") for c in source.columns}
     if epsilon is not None and any(hasattr(c, "learn") and c.combinations is None for c in given): raise InputError("allowed combinations cannot be read off the table under differential privacy", "constraints", "List them: Allowed(columns, combinations)", "epsilon-wrong")
+    method = _suited(method, epsilon, len(source), settings, checkpoint)
     step, close = _bar(method) if progress else (None, lambda: None)
     try: model, alphabet = _learnt(method, source, kinds, target, epsilon, delta or 1 / len(source) ** 1.1, seed, floor, settings, checkpoint, step)
     finally: close()
-    about = {"method": "marginals" if method == "auto" and epsilon is not None else method, "rows": len(source), "left_out": int((~ok).sum()), "columns": columns, "seed": seed, "floor": floor, "seconds": round(time.monotonic() - start, 1),
+    about = {"method": method, "rows": len(source), "left_out": int((~ok).sum()), "columns": columns, "seed": seed, "floor": floor, "seconds": round(time.monotonic() - start, 1),
              "epsilon": model.epsilon, "delta": model.delta, "accountant": model.accountant}
     return Generator(model, alphabet, constraints, about)
 

@@ -102,7 +102,7 @@ def believed(goal: np.ndarray, drawn: np.ndarray, scale: float, inertia: float, 
     goal = np.maximum(goal, 0)
     return (np.log((goal + inertia) / (drawn + inertia)) * np.maximum(0, 1 - NOISE / np.maximum(z2, 1e-9))).astype(np.float32)
 
-# %% ../../nbs/library/60_synth/62_sampling.ipynb #4925d801
+# %% ../../nbs/library/60_synth/62_sampling.ipynb #186e0395
 def fit_position(weights, codes, goal, goals, mine, groups, scale, passes, inertia, variance=(0., 0.)):
     """Factors of one position by iterative proportional fitting: `goal` are wanted counts of its letters, `goals` maps earlier positions to wanted
     counts (their groups, its groups `mine`); `variance` is that of noise on the first and on the others."""
@@ -131,12 +131,13 @@ def calibrate(
     most: int = 24,      # earlier positions a position is fitted with, the most informative first
     passes: int = 3,     # of proportional fitting
     inertia: float = 30, # people a cell is smoothed by
+    cells: int = 24,     # groups of a position's letters in the pair counts
     seed: int = 0,
 ) -> Corrections:
     "Corrections that give the drawn table the source's single and pair counts."
     rng, n = np.random.default_rng(seed), max(rows, min(len(source), 2 * rows))
     near = neighbours(information(source[:50000], sizes))
-    groups = [coarse(np.bincount(source[:, i], minlength=sizes[i])) for i in range(len(sizes))]
+    groups = [coarse(np.bincount(source[:, i], minlength=sizes[i]), cells) for i in range(len(sizes))]
     out, codes = Corrections(near=near), np.zeros((n, len(sizes)), np.int64)
     for i in range(len(sizes)):
         weights = Corrections().weights(i, logits(i, codes), codes)

@@ -29,7 +29,7 @@ def test_a_table_that_passes_is_written_and_the_request_is_audited(lake, tmp_pat
     assert len(rows) == 900 and not set(rows.id) & set(source.id) and set(rows) == {"id", "age", "sbp", "ward"} and made.left_out == ["patient", "comment"]
     events = audit.entries().column("event").to_pylist()
     assert "synth.ask" in events and "synth.made" in events
-    assert load(next((tmp_path / "models").iterdir())).figures()["method"] == "auto" and made.figures()["passed"]
+    assert load(next((tmp_path / "models").iterdir())).figures()["method"] == "pairwise" and made.figures()["passed"]
 
 
 def test_a_table_that_fails_is_withheld(lake, monkeypatch):

@@ -1,0 +1,108 @@
+"""Synthetic histories: what comes out is valid FHIR of people who never were, keeps the source's counts, and shows nothing that few share."""
+import json
+from datetime import date, datetime
+
+import numpy as np
+import pytest
+
+from healthlab.core.errors import InputError
+from healthlab.fhir.model import validate
+from healthlab.hospital.course import life
+from healthlab.hospital.records import resources as of_life
+from healthlab.synth.courses import Cohort, change, draw
+from healthlab.synth.emission import bundle, resources
+from healthlab.synth.histories import histories, shape
+from healthlab.synth.longitudinal import retold, sequences, validity
+
+END = datetime(2024, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def source(): return [of_life(life(3, i, date(2022, 1, 1), END.date()), 3, [], END.date()) for i in range(70)]
+
+
+@pytest.fixture(scope="module")
+def people(source): return histories(r for items in source for r in items)
+
+
+@pytest.fixture(scope="module")
+def cohort(people): return Cohort(people[:50])
+
+
+@pytest.fixture(scope="module")
+def made(cohort): return draw(cohort, 50)
+
+
+def test_every_patient_is_valid_fhir_and_references_hold(made):
+    assert validity(made, END)["share"] == 1.
+    for h in made[:10]:
+        items = resources(h, END)
+        here = {f"{r['resourceType']}/{r['id']}" for r in items}
+        assert len(here) == len(items) and all(x["reference"] in here for r in items[1:] for k in ("subject", "patient", "encounter") if (x := r.get(k)))
+
+
+def test_events_are_as_frequent_as_in_the_source(people, made):
+    got = sequences(people[:50], made, codes=20)
+    assert got["counts"]["mean"] < .1 and got["counts"]["of"] == 20
+
+
+def test_values_stay_in_their_range_and_belong_together(people, made):
+    def of(them, code): return [x for h in them for v in h.visits for e in v.events if e.concept[2] == code for x in e.values if x is not None]
+    real, drawn = of(people[:50], "8867-4"), of(made, "8867-4")
+    assert min(real) <= min(drawn) and max(drawn) <= max(real) and abs(np.median(real) - np.median(drawn)) < 6
+    for r in (r for h in made for r in resources(h, END)):
+        pair = [c["valueQuantity"]["value"] for c in r.get("component", ()) if "valueQuantity" in c]
+        if len(pair) == 2: assert pair[0] > pair[1]
+
+
+def test_nobody_is_retold_and_nothing_that_names_a_person_comes_along(source, people, made):
+    r = retold(people[:50], made, people[50:])
+    assert r["3"]["synthetic"] <= r["3"]["fresh"] + .02
+    text = json.dumps([resources(h, END) for h in made])
+    for items in source:
+        p = next(r for r in items if r["resourceType"] == "Patient")
+        assert p["id"] not in text and p["identifier"][0]["value"] not in text
+    assert "HTEST" in text
+
+
+def test_what_only_one_sex_has_is_given_to_nobody_else(people, made):
+    def of(them, sex): return {x for v in (v for h in them if h.sex == sex for v in h.visits) for x in (v.kind[2], *(e.concept for e in v.events)) if x}
+    assert of(made, "male") <= of(people, "male") and of(made, "female") <= of(people, "female")
+
+
+def test_codes_of_fewer_people_than_the_floor_never_come_up(people, made):
+    who = {}
+    for h in people[:50]:
+        for v in h.visits:
+            for e in v.events: who.setdefault(e.concept, set()).add(h.patient)
+    assert all(len(who[e.concept]) >= 5 for h in made for v in h.visits for e in v.events)
+
+
+def test_the_same_seed_draws_the_same_people(cohort):
+    a, b, c = (json.dumps([resources(h, END) for h in draw(cohort, 4, seed=s)]) for s in (1, 1, 2))
+    assert a == b != c
+
+
+@pytest.mark.parametrize("how, code", [(lambda p: Cohort(p[:10]), "cohort-too-small"), (lambda p: histories([]), "cohort-empty")])
+def test_what_cannot_be_learnt_is_refused(people, how, code):
+    with pytest.raises(InputError) as e: how(people)
+    assert e.value.code == code
+
+
+def test_no_people_are_refused(cohort):
+    with pytest.raises(InputError, match="n=0"): draw(cohort, 0)
+
+
+def test_the_change_of_pace_is_found(people): assert abs((change(people) - datetime(2022, 1, 1)).days) < 60
+
+
+def test_a_bundle_is_a_collection_of_labelled_resources(made):
+    b = bundle(resources(made[0], END))
+    assert b["type"] == "collection" and not [i for i in validate(b) if i.severity in ("error", "fatal")]
+
+
+def test_free_text_and_references_stay_behind():
+    r = {"resourceType": "Condition", "id": "x1", "code": {"coding": [{"system": "s", "code": "c", "display": "d"}], "text": "as Mr Jones says"}, "subject": {"reference": "Patient/p7"}, "note": [{"text": "Jones"}], "recorder": {"display": "Dr Who"},
+         "severity": {"coding": [{"code": "24484000"}], "text": "Jones"}}
+    kept, values = shape(r)
+    assert not any(w in kept for w in ("Jones", "p7", "Who", "x1")) and "24484000" in kept and values == ()
