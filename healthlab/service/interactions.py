@@ -209,7 +209,7 @@ def drafted(value: dict, changed) -> Draft:
     fields = {k: msgspec.Raw(ENCODE(v)) for k, v in value.items()}
     return Draft("Provenance", None, fields, rows, "", about_)
 
-# %% ../../nbs/library/90_service/92_interactions.ipynb #0158f5a8
+# %% ../../nbs/library/90_service/92_interactions.ipynb #50331607
 def create(ask: Ask, d: Draft | None = None, id: str | None = None) -> Unit:
     "`POST Type`, with `If-None-Exist` only when nothing matches."
     writable(ask, "c")
@@ -241,6 +241,7 @@ def match(con, q: Query) -> Version | None:
     if len(found) > 1: raise Refused(412, "multiple-matches", "More than one resource matches the condition")
     return found[0] if found else None
 
+# %% ../../nbs/library/90_service/92_interactions.ipynb #30588033
 def update(ask: Ask, d: Draft | None = None) -> Unit:
     "`PUT Type/id` and `PUT Type?search`; a resource that is not there yet is made, when the caller may."
     writable(ask, "u")

@@ -238,7 +238,7 @@ def _server(app):
     server.register_extension(_Issuer())
     return server
 
-# %% ../../nbs/library/90_service/94d_oauth.ipynb #37ed3310
+# %% ../../nbs/library/90_service/94d_oauth.ipynb #7825f1d8
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>healthlab: sign in</title><meta name="viewport" content="width=device-width">
 <main><h1>Sign in to healthlab</h1><p><b>{client}</b> asks to act in your name:</p><ul>{scopes}</ul><p role="alert">{message}</p>
 <form method="post" action="{action}"><input type="hidden" name="seal" value="{seal}">
@@ -268,6 +268,7 @@ def _check_address(request):
     if uri is not None and not client.check_redirect_uri(uri): raise InvalidRequestError("the redirect address is not registered")
     if request.args.get("response_type") != "code": raise InvalidRequestError("response_type must be code", redirect_uri=uri)
 
+# %% ../../nbs/library/90_service/94d_oauth.ipynb #92633ae3
 def _authorize(server):
     from flask import request
     try:

@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['SCHEMA', 'INSERTS', 'RAW', 'PLAIN', 'ENCODE', 'COLUMNS', 'KEYED', 'number', 'Refused', 'Version', 'instant', 'now',
            'Draft', 'draft', 'sealed', 'current', 'append', 'index', 'forget', 'create', 'matched', 'update', 'delete',
-           'read', 'current_at', 'micros', 'listing', 'Store']
+           'read', 'current_at', 'micros', 'listing', 'walked', 'Store']
 
 # %% ../../nbs/library/90_service/91a_store.ipynb #c7f72e83
 import json, uuid
@@ -195,7 +195,7 @@ def read(con, kind: str, id: str, version: int | None = None) -> Version:
     if found.body is None: raise Refused(410, "deleted", f"This {kind} was deleted")
     return found
 
-# %% ../../nbs/library/90_service/91a_store.ipynb #49d67617
+# %% ../../nbs/library/90_service/91a_store.ipynb #172801e0
 def current_at(at: int | None) -> str:
     "The condition for versions that were current at a number of the sequence; the number is ours, never a client's text."
     return "ended is null" if at is None else f"seq <= {int(at)} and (ended is null or ended > {int(at)})"
@@ -211,7 +211,15 @@ def listing(con, kind: str, at: int | None, since: str | None, about: Collection
     sql = f"select v.seq, v.id, v.body from {source} where type = ? and body is {'' if gone else 'not '}null and {current_at(at)} and seq > ?"
     return con.execute(sql + (" and updated > ?" if since else "") + " order by v.seq limit ?", (*given, kind, after, *([micros(since)] if since else []), limit)).fetchall()
 
-# %% ../../nbs/library/90_service/91a_store.ipynb #02f24bd9
+def walked(db: Database, kind: str, at: int | None, since: str | None, about: Collection[str] | None, after: int, left: int | None, gone: bool) -> Iterator[tuple]:
+    "What `listing` gives, page after page; `left`: at most so many."
+    while left is None or left > 0:
+        page = listing(db.reader(), kind, at, since, about, after, min(500, left or 500), gone)
+        yield from page
+        if not page: return
+        after, left = page[-1][0], None if left is None else left - len(page)
+
+# %% ../../nbs/library/90_service/91a_store.ipynb #b55c4162
 class Store:
     "The FHIR resources of the service."
     def __init__(self,
@@ -256,20 +264,12 @@ class Store:
 
     def resources(self, kind: str, *, at: int | None = None, since: str | None = None, patients: Collection[str] | None = None, after: int = 0, limit: int | None = None) -> Iterator[tuple[int, str, bytes]]:
         "(seq, id, body) of a type's resources, oldest first, in bounded memory; see `listing`."
-        yield from self._walk(kind, at, since, patients, after, limit, False)
+        yield from walked(self.db, kind, at, since, patients, after, limit, False)
 
     def deleted(self, *, at: int | None = None, since: str | None = None, types: Collection[str] | None = None) -> Iterator[tuple[int, str, str]]:
         "(seq, type, id) of deletions."
         for kind in types or [t for t, in self.db.reader().execute("select distinct type from version where body is null").fetchall()]:
-            for seq, id, _ in self._walk(kind, at, since, None, 0, None, True): yield seq, kind, id
-
-    def _walk(self, kind, at, since, about, after, limit, gone):
-        left = limit
-        while left is None or left > 0:
-            page = listing(self.db.reader(), kind, at, since, about, after, min(500, left or 500), gone)
-            yield from page
-            if not page: return
-            after, left = page[-1][0], None if left is None else left - len(page)
+            for seq, id, _ in walked(self.db, kind, at, since, None, 0, None, True): yield seq, kind, id
 
     def members(self, group: str) -> set[str]:
         "The ids of the patients of a Group."

@@ -186,7 +186,7 @@ def quality(zone: Literal["identified", "deidentified"] = "deidentified", failed
     newest = max(r["run_id"] for r in rows)
     return [CheckResult(**json.loads(json.dumps(r, default=str))) for r in rows if r["run_id"] == newest and not (failed and r.get("passed"))]
 
-# %% ../../nbs/library/90_service/98b_v1.ipynb #e13e212c
+# %% ../../nbs/library/90_service/98b_v1.ipynb #0ea342d1
 class PipelineParameter(BaseModel):
     "A parameter of a pipeline."
     name: str
@@ -220,6 +220,7 @@ class Start(Model):
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,80}$")]
 
+# %% ../../nbs/library/90_service/98b_v1.ipynb #2322409d
 def pipelines() -> list[Pipeline]:
     "The pipelines there are."
     from healthlab.pipelines import contract
@@ -249,6 +250,7 @@ def run_job(params: dict, progress) -> dict:
     r = run(params["pipeline"], params["parameters"])
     return dict(pipeline=r.pipeline, run_id=r.run_id, status=r.status, seconds=r.seconds)
 
+# %% ../../nbs/library/90_service/98b_v1.ipynb #01fc252d
 def shown(r) -> Run:
     from dataclasses import asdict
     return Run(**json.loads(json.dumps({k: v for k, v in asdict(r).items() if k not in ("audit", "tables_before", "code")}, default=str)))

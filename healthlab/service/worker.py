@@ -48,7 +48,7 @@ class Timed:
 
     def __getattr__(self, name): return getattr(self._sock, name)
 
-# %% ../../nbs/library/90_service/94e_worker.ipynb #9d090d2c
+# %% ../../nbs/library/90_service/94e_worker.ipynb #32c9e700
 _SEND_SECONDS = 60 # without a byte taken from the answer
 _STAY_MS = 10      # to hand a connection to the poller and get it back takes three changes of thread, as much as a small request
 
@@ -75,6 +75,7 @@ def _begun(conn, init, seconds, pace):
 def _hang_up(sock):
     with contextlib.suppress(OSError): sock.shutdown(socket.SHUT_RDWR)
 
+# %% ../../nbs/library/90_service/94e_worker.ipynb #618b65fc
 class Worker(ThreadWorker):
     "Gunicorn's worker of threads, which waits for nobody for ever."
     def init_process(self):
