@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['SOURCES', 'user', 'asked', 'refuse', 'content_of', 'Files', 'Export', 'shown', 'Contents', 'guarded']
 
-# %% ../../nbs/library/78_release/78s_routes.ipynb #25db5f1d
+# %% ../../nbs/library/78_release/78s_routes.ipynb #d3c00796
 import base64, json, mimetypes
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tornado import web
 
 from ..core.settings import settings
 from .guard import WHYS, check_notebook, current, notice
-from .leaving import bared, leaves, live, recorded
+from .leaving import PLAIN, bared, leaves, live, recorded
 
 # %% ../../nbs/library/78_release/78s_routes.ipynb #62db10a2
 def user(handler) -> str: return getattr(handler.current_user, "username", None) or "user"
@@ -122,14 +122,16 @@ class Contents(ContentsHandler):
         if self.request.method == "GET" and (why := shown(model)): recorded("guard.deny", 1); raise web.HTTPError(403, reason="Withheld by healthlab", log_message=why)
         super()._finish_model(model, location)
 
-# %% ../../nbs/library/78_release/78s_routes.ipynb #ef423f8f
+# %% ../../nbs/library/78_release/78s_routes.ipynb #6c3dbeb8
 def guarded(base: type) -> type:
     "A kernel connection that shows what may be shown; `base` is the server's own."
     class Guarded(base):
         "A kernel's messages on their way to the browser, guarded."
         def handle_outgoing_message(self, stream, outgoing_msg):
             idents, parts = self.session.feed_identities(outgoing_msg)
-            try: parts = live(self.session, [bytes(p) for p in parts], current())
+            try:
+                parts = [bytes(p) for p in parts]
+                if self.session.unpack(parts[1])["msg_type"] not in PLAIN: parts = live(self.session, parts, current())
             except Exception: return recorded("guard.deny", 1) # not read, so not shown
             super().handle_outgoing_message(stream, [*idents, b"<IDS|MSG>", *parts])
     return Guarded

@@ -28,7 +28,7 @@ def html(text): return {"output_type": "display_data", "metadata": {}, "data": {
 class Server:
     "A server process of its own in a folder, with the hub's configuration."
     def __init__(self, folder):
-        env = {**os.environ, "JUPYTER_CONFIG_PATH": str(ROOT / "hub"), "JUPYTER_CONFIG_DIR": str(folder / ".jupyter"), "JUPYTER_RUNTIME_DIR": str(folder / ".runtime"), "PYTHONPATH": str(ROOT)}
+        env = {**os.environ, "JUPYTER_CONFIG_PATH": str(ROOT / "hub"), "JUPYTER_CONFIG_DIR": str(folder / ".jupyter"), "JUPYTER_RUNTIME_DIR": str(folder / ".runtime"), "PYTHONPATH": str(ROOT), "HEALTHLAB_RELEASE_LIVE": "check"}
         env.pop("JUPYTERHUB_USER", None)
         self.folder, self.log = folder / "work", folder / "log.txt"
         self.folder.mkdir()
