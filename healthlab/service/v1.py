@@ -99,7 +99,7 @@ def deidentify(body: Texts) -> list[Clean]:
     if body.patient is not None and body.patient.get("resourceType") != "Patient": raise Refused(422, "invalid", "patient is not a Patient resource", "body.patient")
     return [Clean(text=s.text, spans=[SpanFound(start=x.start, end=x.end, label=x.label) for x in s.spans]) for s in scrub(body.texts, known=body.patient, method=body.method)]
 
-# %% ../../nbs/library/90_service/98b_v1.ipynb #e0ac31aa
+# %% ../../nbs/library/90_service/98b_v1.ipynb #4c50460b
 class Hit(BaseModel):
     "A resource that was found."
     type: str
@@ -136,6 +136,7 @@ def search(q: Annotated[str, Field(max_length=400, description="words that must 
 
 def asked_words(q: str, code: str, type: str) -> tuple[str, tuple]:
     "The condition of a search."
+    if "\0" in q: raise Refused(422, "invalid", "The words hold a character no text has", "query.q")
     parts, given = ["v.ended is null and v.body is not null"], ()
     phrases = [a or b for a, b in re.findall(r'"([^"]+)"|([^\s"]+)', q)]
     if phrases: parts.append("v.seq in (select rowid from words where words match ?)"); given += (" AND ".join(f'"{p}"' for p in phrases),)
@@ -280,7 +281,7 @@ def run_report(name: Name, run_id: Annotated[str, Field(pattern=r"^[0-9TZa-f-]{8
     if not page.is_file(): raise Refused(404, "not-found", "This run has no report")
     return Reply(200, page.read_bytes(), {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:"})
 
-# %% ../../nbs/library/90_service/98b_v1.ipynb #f54e3476
+# %% ../../nbs/library/90_service/98b_v1.ipynb #a1fb508f
 class Happened(BaseModel):
     "An entry of the workbench's audit trail."
     seq: int
@@ -318,7 +319,8 @@ def note(body: Entry) -> Noted:
     from flask import g
     from healthlab.core.audit import record
     if len(json.dumps(body.detail)) > 8192: raise Refused(413, "too-long", "The detail is too large", "body.detail", "At most 8 KB")
-    return Noted(seq=record(body.event, zone=body.zone, table=body.table, run_id=body.run_id, detail=body.detail, actor=g.caller.subject, role=g.caller.role))
+    try: return Noted(seq=record(body.event, zone=body.zone, table=body.table, run_id=body.run_id, detail=body.detail, actor=g.caller.subject, role=g.caller.role))
+    except ValueError: raise Refused(422, "invalid", "The trail holds names, numbers and codes only", "body", "Leave out other characters") from None
 
 class Proof(BaseModel):
     "Whether trail and record of accesses are whole."

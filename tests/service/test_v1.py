@@ -195,3 +195,9 @@ def test_traces_reach_a_collector(workbench, monkeypatch):
         for f in (telemetry.provider, telemetry.tracer): f.cache_clear()
         server.shutdown()
     assert got and got[0][0] == "/v1/traces" and b"GET /health/live" in got[0][1]
+
+
+def test_characters_that_trail_and_search_cannot_hold_are_refused(as_client):
+    client = as_client("audit.write search", role="steward", name="odd")
+    noted = client.ask("POST", "/v1/audit", '{"run_id": "\\ud998\\uddec\\\\", "event": "jti"}', media="application/json")
+    assert (noted.status_code, client.get("/v1/search?q=%00never").status_code) == (422, 422), noted.text
