@@ -90,14 +90,18 @@ class Known:
     def _number(self, value):
         if "@" in value: self.strong.add(self.hash("mail", value.strip().lower())); return
         n = packed(value)
-        if len(n) < 5: return
+        if len(n) < 5 or _says_nothing(n): return
         self.strong.add(self.hash("number", n))
         digits = re.sub(r"\D", "", n)
-        if len(digits) > 5: self.strong.add(self.hash("number", digits)) # MRN-0048213 written as 0048213
+        if not _says_nothing(digits): self.strong.add(self.hash("number", digits)) # MRN-0048213 written as 0048213
         if len(n) == 11 and n[0] == "1" and n.isdigit(): self.strong.add(self.hash("number", n[1:])) # +1 before a telephone number
 
     def __len__(self): return len(self.strong) + len(self.weak)
     def __repr__(self): return f"Known({len(self.strong):,} strong, {len(self.weak):,} weak, {len(self.surrogates):,} surrogates)"
+
+def _says_nothing(n):
+    "Whether a number is nobody's in particular: short as a count, or a filler such as 000000 and 999999."
+    return n.isdigit() and (len(n) < 6 or len(set(n)) < 3)
 
 def _list(x): return x if isinstance(x, list) else [x] if isinstance(x, dict) else []
 def _words(text): return [w.lower() for w in WORDS.findall(fold(text))]

@@ -101,3 +101,14 @@ def test_a_trail_rolled_back_together_with_its_head_is_found(workbench):
     assert audit.verify().ok, "without a witness the older trail is whole"
     found = audit.verify(witnesses())
     assert not found.ok and "rolled back" in str(found)
+
+
+def test_an_overview_of_no_run_in_particular_tells_of_the_newest(workbench):
+    from healthlab.core.settings import settings
+    from healthlab.pipelines.overview import load
+    with pytest.raises(InputError, match="healthlab run"): load([])
+    for pipeline, run_id in (("ingest", "20260101T000000Z-aaaaaa"), ("ingest", "20260102T000000Z-bbbbbb"), ("quality", "20260101T000100Z-cccccc")):
+        folder = settings().path("reports", "url") / pipeline / run_id
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text(json.dumps(dict(pipeline=pipeline, run_id=run_id, status="ok")))
+    assert {k: r.run_id for k, r in load([]).items()} == {"ingest": "20260102T000000Z-bbbbbb", "quality": "20260101T000100Z-cccccc"}

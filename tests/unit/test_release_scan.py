@@ -168,3 +168,11 @@ def test_surrogates_of_deidentification_are_no_findings(lake_knows):
     assert scan(row, name="a.csv", known=lake_knows).decision == "pass"
     lake_knows.pairs(["alan", "brown"])
     assert scan(row.replace(b"Alan Whitfield", b"Whitfield Brown"), name="a.csv", known=lake_knows).decision == "hold", "words of surrogates, but no surrogate together"
+
+
+def test_fillers_and_short_counts_are_nobodys_number():
+    from healthlab.release.known import Known, known_in
+    k = Known(b"k" * 32)
+    for n in ("000000", "999-99-9999", "10035", "4821937", "MRN-0048213"): k.patient({"resourceType": "Patient", "identifier": [{"value": n}]})
+    assert known_in("stroke: #000000; tel 999-99-9999; 10035 rows", k) == []
+    assert len(known_in("number 4821937 and 0048213", k)) == 2
