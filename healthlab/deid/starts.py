@@ -125,8 +125,9 @@ class Finder:
     "Several expressions looked for in one walk: `finder(text)` gives the matches of each, as `finditer` would. An expression may be given in parts, of which the first that fits counts."
     def __init__(self,
                  expressions, # compiled, or tuples of compiled ones
-                 needs = {},  # position of an expression → (compiled one that occurs in every match, how many characters at most before it a match begins, with a capital; None: anywhere)
+                 needs = None, # position of an expression → (compiled one that occurs in every match, how many characters at most before it a match begins, with a capital; None: anywhere)
                 ):
+        needs = needs or {}
         self.all = [e if isinstance(e, tuple) else (e,) for e in expressions]
         self.table, self.rest = {}, [] # what begins how; what needs what
         for k, parts in enumerate(self.all):

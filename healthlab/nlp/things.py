@@ -35,7 +35,7 @@ VARIANT = re.compile("|".join((
     rf"(?<![\w.])p\.\(?(?:{_AMINO}|[A-Z])\d+(?:_(?:{_AMINO}|[A-Z])\d+)?(?:{_AMINO}|[A-Z*]|=|fs\*?\w*|del|dup|ins\w+)+(?:fs\w*)?\)?", rf"\b{_AMINO}\d{{1,4}}(?:{_AMINO}|fs|Stop)\b",
     r"\brs\d{3,10}\b", r"\b(?:delta|Δ|del) ?F508\b|\bΔ\d+\b", r"\bt\(\d{1,2};\d{1,2}\)(?:\([pq][\d.]+;[pq][\d.]+\))?", r"\bexon \d+ (?:deletion|skipping|insertion|duplication)s?\b", r"\b\d+[ACGT]>[ACGT]\b",
     r"(?<=\b)(?:V600[EK]|G12[CDVASR]|G13D|Q61[KRLH]|L858R|T790M|V617F|D816V|C282Y|H63D|R506Q|G20210A|C677T|A1298C|E545K|H1047R|F508del|5382insC|185delAG|6174delT)\b",
-    rf"(?<![\w-])[ACDEFGHIKLMNPQRSTVWY]\d{{2,4}}[ACDEFGHIKLMNPQRSTVWYX](?= (?:mutation|variant|substitution|polymorphism|allele))")))
+    r"(?<![\w-])[ACDEFGHIKLMNPQRSTVWY]\d{2,4}[ACDEFGHIKLMNPQRSTVWYX](?= (?:mutation|variant|substitution|polymorphism|allele))")))
 
 # without one of these there is nothing to look for: most texts are spared the search
 _DEVICE_IN = (*"pacemaker defibrill aicd lvad pump iabp stent catheter picc cath mediport tube drain ventilator cpap bipap c-pap bi-pap oxygen cannula rebreather nebuli cgm gluco hearing implant lens bifocal denture brace wheelchair walker rollator cane crutch splint collar orthotic orthosis prosthe artificial valve filter shunt iud intrauterine pessary stimulator recorder monitor oximeter vacuum stocking hose compression scd ostomy expander intramedullary fixator wire steinmann anchor mesh band graft commode hoyer trapeze sling icd".split(), "assist device", " line", "tens unit", "wound vac", "pedicle screw", "hospital bed", "shower chair")

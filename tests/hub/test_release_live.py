@@ -15,10 +15,10 @@ from healthlab.release.leaving import told_live  # noqa: E402
 
 class Kernel:
     "A kernel of the server, through the websocket a browser uses."
-    def __init__(self, server):
+    def __init__(self, jupyter):
         import websocket
-        self.id = json.loads(server.ask("POST", "/api/kernels", {"name": "python3"})[1])["id"]
-        self.socket = websocket.create_connection(f"{server.url.replace('http', 'ws', 1)}/api/kernels/{self.id}/channels", timeout=60, header=["Authorization: token t"])
+        self.id = json.loads(jupyter.ask("POST", "/api/kernels", {"name": "python3"})[1])["id"]
+        self.socket = websocket.create_connection(f"{jupyter.url.replace('http', 'ws', 1)}/api/kernels/{self.id}/channels", timeout=60, header=["Authorization: token t"])
 
     def say(self, kind, content, until):
         "What arrives after a request, up to its answer and the kernel's being idle again: the two come by different channels."
