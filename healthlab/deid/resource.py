@@ -241,9 +241,17 @@ def _companion(c, v, has_value):
         return made if any(made) and not has_value else None
     return one(v)
 
+def _display(x):
+    coding = x.get("valueCoding")
+    return coding.get("display") if isinstance(coding, dict) and isinstance(coding.get("display"), str) else None
+
 def _extensions(c, items):
-    kept = [walk(c, x, "Extension") for x in items if isinstance(x, dict) and c.policy.extensions.get(x.get("url")) == "walk"]
+    listed = [x for x in items if isinstance(x, dict) and c.policy.extensions.get(x.get("url")) == "walk"]
+    kept = [walk(c, x, "Extension") for x in listed]
     if len(kept) < len(items): c.did("drop", "R")
+    shown = {_display(x): _display(y) for x, y in zip(listed, kept) if _display(x) and _display(y)}
+    for x, y in zip(listed, kept): # a text that says what the coding beside it says (us-core-race: White) is no free text
+        if isinstance(x.get("valueString"), str) and x["valueString"] in shown: y["valueString"] = shown[x["valueString"]]
     return [x for x in kept if len(x) > 1] or None
 
 def _element(c, v, name, json, e, kind):

@@ -84,3 +84,12 @@ def test_small_zip_areas_are_those_of_the_guidance():
     from healthlab.deid.policy import load_policy
     census2000 = set("036 059 063 102 203 556 692 790 821 823 830 831 878 879 884 890 893".split())
     assert all(load_policy(p).zip3 == census2000 | {"205", "369"} for p in ("safe-harbor", "limited-data-set"))
+
+def test_the_text_of_a_race_says_what_its_coding_says():
+    url = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-race"
+    def race(display, text):
+        own = [{"url": "ombCategory", "valueCoding": {"system": "urn:oid:2.16.840.1.113883.6.238", "code": "2106-3", "display": display}}, {"url": "text", "valueString": text}]
+        got = treated(context(), {"resourceType": "Patient", "id": "p-1", "extension": [{"url": url, "extension": own}]})
+        return {x["url"]: x for x in got["extension"][0]["extension"]}
+    assert race("White", "White")["text"]["valueString"] == race("White", "White")["ombCategory"]["valueCoding"]["display"] == "White"
+    assert "Zzyzx" not in json.dumps(race("White", "Mr Anton Zzyzx"))
