@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "gate"))
 
 
+@pytest.hookimpl(tryfirst=True) # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items):
     "Of two processes, one runs the whole of a file, whose fixtures are costly; notebooks, which share nothing, go to whichever is free."
     for item in items:

@@ -75,9 +75,12 @@ def limit(memory_mb: int = 0, file_mb: int = 0, processes: int = 0):
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0)) # a core file would hold what the memory held
 
 # %% ../../nbs/library/95_hub/95_confine.ipynb #baee9892
-def with_parent():
-    "Has this process told to end (SIGTERM) as soon as the one that started it is gone."
+def with_parent(
+    pid: int, # of the process that starts this one
+):
+    "Has this process told to end (SIGTERM) as soon as the one that started it is gone; it ends now when that has happened already."
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    if os.getppid() != pid: raise SystemExit("healthlab: what was to start this process is gone")
 
 def main(argv: list[str] = None):
     "Confine this process, then become COMMAND."
@@ -85,7 +88,7 @@ def main(argv: list[str] = None):
     p.add_argument("--read", action="append", default=[], metavar="PATH")
     p.add_argument("--write", action="append", default=[], metavar="PATH")
     for name in ("memory-mb", "file-mb", "processes"): p.add_argument(f"--{name}", type=int, default=0)
-    p.add_argument("--with-parent", action="store_true", help="end when the process that starts this one ends")
+    p.add_argument("--with-parent", type=int, metavar="PID", help="end when the process that starts this one, PID, ends")
     p.add_argument("--unconfined", action="store_true", help="leave paths and privileges as they are")
     p.add_argument("command", nargs="+")
     args = p.parse_args(argv)
@@ -94,7 +97,7 @@ def main(argv: list[str] = None):
         if not args.unconfined:
             powerless()
             confine(args.read, args.write)
-        if args.with_parent: with_parent()
+        if args.with_parent: with_parent(args.with_parent)
     except (OSError, ValueError) as e:
         print(f"healthlab: the server is not started, because it cannot be confined: {e}. Use Linux 5.13 or newer with Landlock, or [hub] spawner = kubernetes", file=sys.stderr)
         return 1

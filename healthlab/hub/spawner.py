@@ -83,7 +83,7 @@ class ConfinedSpawner(SimpleLocalProcessSpawner):
         if (used := used_mb(home)) > self.quota_mb: raise _TooMuch(f"Your folder holds {used:,.0f} MB, {self.quota_mb:,} are allowed. Ask a steward to make room, or to raise [hub] quota_mb.")
         read, write = reach(self.role(), home)
         self.cmd = [sys.executable, "-m", "healthlab.hub.confine", *(w for p in read for w in ("--read", p)), *(w for p in write for w in ("--write", p)),
-                    "--memory-mb", str(self.memory_mb), "--file-mb", str(self.file_mb), "--with-parent", "--", sys.executable, "-m", "jupyterhub.singleuser", *(["--allow-root"] if os.geteuid() == 0 else [])] # root in name only: it has no privileges left
+                    "--memory-mb", str(self.memory_mb), "--file-mb", str(self.file_mb), "--with-parent", str(os.getpid()), "--", sys.executable, "-m", "jupyterhub.singleuser", *(["--allow-root"] if os.geteuid() == 0 else [])] # root in name only: it has no privileges left
         return await super().start()
 
 class _TooMuch(Exception):
