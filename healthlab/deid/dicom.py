@@ -150,6 +150,7 @@ def deidentify_object(
     except InputError: raise
     except Exception as e: raise refused(f"it cannot be treated whole ({type(e).__name__})", "DICOM") from None
 
+# %% ../../nbs/library/40_deid/47e_dicom.ipynb #98da39fe
 def _made(c, ds) -> bytes:
     "The data set treated and written."
     from pydicom.dataset import FileMetaDataset

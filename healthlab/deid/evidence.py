@@ -52,6 +52,7 @@ def readable(resource: str) -> str:
     visit(d)
     return "\n\n".join([*texts, json.dumps(d, ensure_ascii=False, indent=1)])
 
+# %% ../../nbs/library/40_deid/48_evidence.ipynb #83a74672
 def draw_review(
     lake,
     run_id: str,      # the de-identification the sample is of

@@ -94,6 +94,7 @@ def last(rng):
 
 def _initial(rng): return rng.choice("ABCDEFGHIJKLMNOPRSTVWXYZ")
 
+# %% ../../nbs/library/40_deid/42a_fillers.ipynb #a44639ee
 def full(rng):
     "A whole name, in the order it is spoken."
     f, l = first(rng), last(rng)
@@ -158,6 +159,7 @@ def line(rng):
 
 def unit(rng): return rng.choice(UNIT).format(n=_d(rng, rng.choice((1, 2, 3, 3))), f=rng.randint(1, 30), l=rng.choice("ABCD"))
 
+# %% ../../nbs/library/40_deid/42a_fillers.ipynb #712e00c3
 def city(rng):
     "A town."
     k = rng.random()

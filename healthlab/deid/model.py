@@ -37,6 +37,7 @@ HEADING = re.compile(r"\s*(?:#+ *)?[A-Z][A-Za-z/&() -]{2,40}:")
 PRESSURE = re.compile(r"\d{2,3}/\d{2,3}")
 WORDLIKE = (2, 4, 10, 12)
 
+# %% ../../nbs/library/40_deid/42e_model.ipynb #73720e70
 def _odd(word: str, start: bool) -> bool:
     "Whether a word may be part of an identifier; `start`: the first of its line, sentence or field."
     v, low = listed(word), word.lower()
@@ -126,6 +127,7 @@ class Votes:
 MEMORY: dict[str, tuple] = {} # what was said of a short segment, the newest few thousand
 KEEP, LEAST, AT_ONCE = 4096, .01, 512 # segments remembered; probability below which a word is not worth keeping; segments in one go
 
+# %% ../../nbs/library/40_deid/42e_model.ipynb #171c4698
 def _said(parts: list[str]) -> list[tuple]:
     "For each segment the columns of `Votes` for its words, and how many words it has."
     t = tagger()

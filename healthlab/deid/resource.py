@@ -84,6 +84,7 @@ def birthdate(c: Context, text: str) -> str | None:
     if not c.over89: return shifted(text, c.days)
     return f"{(c.today or date.today()).year - 90:04}"
 
+# %% ../../nbs/library/40_deid/44_resource.ipynb #f872a0e5
 def _address(c, value, towns=False):
     out = {k: value[k] for k in ("use", "type", "state", "country") + (("city", "postalCode") if towns else ()) if isinstance(value.get(k), str)}
     out = {k: v for k, v in out.items() if (_area(v, k[0] if k == "state" else "n") if k in ("state", "country") else re.fullmatch(r"[A-Za-z.' -]{2,40}", v) if k == "city" else codelike(c, v))}
@@ -115,6 +116,7 @@ def _replaced(c, text, spans):
         c.did("scrub", LABELS[s.label])
     return "".join([*out, text[at:]])
 
+# %% ../../nbs/library/40_deid/44_resource.ipynb #19bed38f
 @lru_cache(maxsize=100_000)
 def _found(text: str) -> tuple: return tuple(find(text))
 
@@ -227,6 +229,7 @@ def walk(c: Context, value: dict, name: str) -> dict:
         else: c.did("drop", "R")
     return out
 
+# %% ../../nbs/library/40_deid/44_resource.ipynb #201cfb68
 def _neutral(kind, many):
     v = NEUTRAL.get(kind)
     return None if v is None else [v] if many else v
@@ -307,6 +310,7 @@ def quantity(c, v, kind):
             c.did("age", "C")
     return v
 
+# %% ../../nbs/library/40_deid/44_resource.ipynb #48150f76
 def _resource(c, v, kind): return resource_of(c, v) if v.get("resourceType") in resource_types() else None
 
 OBJECTS = {"address": lambda c, v, k: (c.did("address", "B"), _address(c, v))[1], "town": lambda c, v, k: (c.did("address", "B"), _address(c, v, True))[1], "attachment": lambda c, v, k: (c.did("attachment", "R"), _attachment(c, v))[1],

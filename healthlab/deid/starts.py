@@ -165,6 +165,7 @@ class Finder:
                         break
         return out
 
+# %% ../../nbs/library/40_deid/41a_starts.ipynb #f0ed7756
 def _in_parts(parts, text) -> list:
     "The matches of an expression, or of the first part that fits at each place."
     if len(parts) == 1: return list(parts[0].finditer(text))

@@ -155,6 +155,7 @@ def _local(df, quasi, encoded, need, sensitive):
             loss += line.width(there) * len(part)
     return rows, labels, {}, loss / len(df) / len(quasi) if parts else 1.0, 0
 
+# %% ../../nbs/library/40_deid/47_table.ipynb #d80f6a9d
 def anonymise(
     df: pd.DataFrame,
     *,

@@ -71,6 +71,7 @@ def known_of(
         for i in r.get("identifier") or [] if isinstance(r.get("identifier"), list) else []: numbers.add(re.sub(r"[\W_]", "", i.get("value") or "").lower())
     return Known(patient, gender, frozenset(words), tuple(sorted(p for p in phrases if len(p) > 3)), frozenset(n for n in numbers if len(n) > 3))
 
+# %% ../../nbs/library/40_deid/43_text.ipynb #afdf7ca9
 def _near(a: str, b: str) -> bool:
     "One letter wrong, missing, too many or swapped."
     if abs(len(a) - len(b)) > 1 or a[0] != b[0]: return False
@@ -330,6 +331,7 @@ def scrub(
     spans = (x for some in _in_turn(texts, [k or None for k in people], coded) for x in some)
     return [_scrubbed(t, s, k or None, method, key) for t, s, k in zip(texts, spans, people)]
 
+# %% ../../nbs/library/40_deid/43_text.ipynb #a42caae8
 GROUP = 1 << 16 # characters taken at a time: enough for full batches, little enough to hold
 
 def _groups(texts):

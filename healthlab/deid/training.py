@@ -57,6 +57,7 @@ def train(
     t.card |= {"texts": {k: len(v) for k, v in parts.items()}, "started_from": (start.card.get("texts"), start.card.get("history")) if start else None}
     return t
 
+# %% ../../nbs/library/40_deid/42g_training.ipynb #487dc973
 def measures(data: str | Path | None, seed: int = 77) -> dict[str, list]:
     "Held-out examples by set: what no part of the training has seen."
     data, out = Path(data) if data else None, {"templates": list(documents(600, random.Random(seed), measure=True)), "hospital": gold.hospital(list(Hospital(patients=12, seed=seed).notes())[:120])}

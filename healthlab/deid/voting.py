@@ -74,6 +74,7 @@ STATES = re.compile(STATE)
 CORNER_AT = re.compile(r"(?i:(?:the )?corner )")
 CORNER = re.compile(r"(?i:(?:the )?corner of )$")
 
+# %% ../../nbs/library/40_deid/42f_voting.ipynb #e1ac3fe8
 def _date(seen, a, b, p):
     t = seen[a:b]
     return "DATE" if re.search(r"\d", t) and not PRESSURE.search(seen, max(0, a - 20), a) and (DATE.search(t) or (p > .6 and re.search(r"\d\W+\w|[^\W\d]{3}", t) and not re.fullmatch(r"(?:18|19|20)\d\d|\d{1,3}|\d+[.]\d+|\d{1,2}:\d\d", t) and not UNIT_AFTER.match(seen, b))) else None
@@ -99,6 +100,7 @@ FIRST = re.compile(r"[^\W\d_]+")
 TERMS = re.compile(r"(?i:(?:Los Angeles|Boston|Miami|Philadelphia|Montreal|Ottawa|Canadian|Vancouver|Toronto|Framingham|Glasgow|Edinburgh|London|Newcastle|Oxford|Cambridge|Stanford|Mayo|Duke|Cincinnati|Minnesota|Michigan|Milan|Paris|Rome|Chicago|Dallas|Berlin|Vienna|Bethesda|Amsterdam|Copenhagen|Oslo|Bern|Tokyo|Seattle|Rotterdam|Ann Arbor|Rocky Mountain|West Nile|Lyme|Norwalk|Marburg|Lassa|Zika|Ebola|German|Japanese|Spanish|Hong Kong|Q)"
     r"(?:'s)?(?:[- ](?:II|III|IV|V|J|C|CT|Bowel|Naming|Cognitive|Coma|Knee|Ankle|Head|Heart|Risk|Prep|Spotted|Depression|Hip|Shoulder|Type|Postnatal|Multiphasic))*[- ](?:grade|class|classification|criteria|collar|chromosome|score|scale|scar|questionnaire|virus|fever|flu|measles|encephalitis|rules?|brace|assessment|test|index|type|stage|staging|system|protocol|procedure|disease|placement|stand|treadmill|oximetry|B|A|C|D|III|IV)\b)")
 
+# %% ../../nbs/library/40_deid/42f_voting.ipynb #e58a13f3
 OF = re.compile(r"(?i:\b(?:circle|loop|tetralogy|islets?|foramen|ligament|ampulla|angle|sphincter|canal|bundle|pouch|gyrus|crypts?|duct|glands?|sinus|valves?|triangle|plexus|tubercle|nodes?|space|aqueduct|pentalogy|triad|maneuver|sign|zonules?|organ|fissure|papilla|patches) of )$")
 
 def _eponym(seen, a):

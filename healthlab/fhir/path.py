@@ -154,6 +154,7 @@ def first_step(name: str):
         return out
     return f if name[:1].isupper() else step(lambda state, focus: focus, name)
 
+# %% ../../nbs/library/10_fhir/11f_path.ipynb #d3eacb8a
 def step(left, name: str):
     "One member step for every item."
     def f(state, focus):

@@ -215,6 +215,7 @@ def obx(o: dict, n: int, b: Reader) -> Line:
     s[21] = ei((o.get("identifier") or [None])[0])
     return s
 
+# %% ../../nbs/library/10_fhir/15f_v2back.ipynb #f292d5fc
 def numbered(ids: list[dict], kind: str) -> str:
     return ei(next((i for i in ids if (i.get("type", {}).get("coding") or [{}])[0].get("code") == kind or i.get("type", {}).get("text") == kind), None))
 

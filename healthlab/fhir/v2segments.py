@@ -122,6 +122,7 @@ def clinician(c, x, arg=""):
 
 def _cnn(s: list[str]) -> list[str]: return s[:7] + ["", s[8] if len(s) > 8 else ""]
 
+# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #3d6f9999
 def telecom_at(c, x, arg=""): return telecom(c, x, arg)
 def text(c, x, arg=""): return x.text(c[0])
 def whole(c, x, arg=""): return x.text(x.component.join(c))
@@ -511,6 +512,8 @@ OBR-31  reasonCode[]   CWE
 OBR-46  orderDetail[]  CWE
 OBR-47  orderDetail[]  CWE
 """)
+
+# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #82fbbca6
 OBR_REPORT = compile_table("OBR", """
 OBR-2   identifier[]   EI:PLAC
 OBR-3   identifier[]   EI:FILL
@@ -590,6 +593,8 @@ RXA-20  status          code:CompletionStatus
 RXA-22  recorded        dateTime        if RXA-21=A
 RXA-27  location        Location
 """)
+
+# %% ../../nbs/library/10_fhir/15c_v2segments.ipynb #a7ead7b6
 RXR_IMMUNIZATION = compile_table("RXR", """
 RXR-1   route           CWE:RouteOfAdministration
 RXR-2   site            CWE:BodyParts

@@ -304,6 +304,7 @@ def _parts(back, s: Select, parent, maybe: bool) -> list:
         parts.append(lambda n, i: [r for b in branches for r in b(n, i)])
     return parts
 
+# %% ../../nbs/library/10_fhir/14a_views.ipynb #65371d8f
 def _opened(parent, back, maybe: bool):
     "Inside forEachOrNull a place may be missing, which straight-line code does not follow."
     if maybe and isinstance(back, Fast): raise Unsupported("nested in forEachOrNull")

@@ -531,6 +531,7 @@ def _due(ch, seed, lf, day, what, key, queue, end):
         if v is not None: _after(ch, lf, v, queue)
     return False
 
+# %% ../../nbs/library/25_hospital/25c_course.ipynb #2d34fdf4
 def _main(ch, lf, day):
     have = [k for k in ("t2dm", "htn", "hf", "ckd3", "ckd4", "copd", "cad", "afib", "depression", "breast_ca", "colon_ca", "hypothyroid") if has(lf.body, k, day)]
     return ch.pick(have) if have else None

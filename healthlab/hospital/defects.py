@@ -130,6 +130,7 @@ def _mixup(r, ch, p, others):
     q["value"] = round(q["value"] * f + add, 2)
     return "Observation.valueQuantity.value"
 
+# %% ../../nbs/library/25_hospital/25i_defects.ipynb #be4272ea
 @defect("unit-relabelled", "quality", "Observation")
 def _relabel(r, ch, p, others):
     q = _value(r, *_OTHER)
@@ -180,6 +181,7 @@ def _swapped(r, ch, p, others):
     r["subject"] = {"reference": f"Patient/{ch.pick(rest)}"}
     return f"{r['resourceType']}.subject"
 
+# %% ../../nbs/library/25_hospital/25i_defects.ipynb #8e87930b
 def _coding(r): return (r.get("code") or r.get("medicationCodeableConcept") or r.get("vaccineCode"))["coding"][0]
 
 @defect("wrong-check-digit", "quality", "Observation", "Condition", "Procedure")

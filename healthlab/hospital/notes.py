@@ -210,6 +210,7 @@ def allergies(s: Scene):
         a = table("allergies")[k]
         w.line(ch.pick(("{a} ({r})", "{a} - {r}", "{a}: {r}")), a=Piece(ch.pick(a["names"]), label="Allergen", codes=((RXNORM if a["system"] == "rxnorm" else SNOMED, a["code"], a["display"]),)), r=Piece(a["reaction_display"].rsplit(" (", 1)[0].lower(), label="SymptomOrSign", assertion=PAST, codes=((SNOMED, a["reaction"], a["reaction_display"]),)))
 
+# %% ../../nbs/library/25_hospital/25e_notes.ipynb #dc38049b
 def family(s: Scene):
     w, ch = s.w, s.ch
     head(s, "Family History", "FH", "FHx")

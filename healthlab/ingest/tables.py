@@ -302,6 +302,7 @@ def rows(text, header_too: bool = True):
         except csv.Error: yield at, None; continue
         if row and any(x.strip() for x in row): yield at, row
 
+# %% ../../nbs/library/30_ingest/31_tables.ipynb #264b508f
 def _chained(first, rest):
     yield from first
     yield from rest

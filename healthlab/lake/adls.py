@@ -54,6 +54,7 @@ class _Ranges(io.RawIOBase):
         self.at += len(piece)
         return len(piece)
 
+# %% ../../nbs/library/20_lake/20a_adls.ipynb #37230cb3
 class _Upload(io.RawIOBase):
     "A new remote file, appended block by block under a temporary name and renamed when closed."
     def __init__(self, storage, path, overwrite):

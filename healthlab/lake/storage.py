@@ -28,6 +28,7 @@ def checked(path: str) -> str:
     if str(path).startswith("/") or ".." in parts or "\0" in str(path): raise InputError("a path inside a storage is relative and stays inside", "", "Give a path such as identified/Patient", "path-outside")
     return "/".join(parts)
 
+# %% ../../nbs/library/20_lake/20_storage.ipynb #a0e5f7b9
 class Storage(ABC):
     "Files under one address. Errors are `StorageError` with code file-missing, file-exists, disk-full, storage-denied or storage-failed."
     url = ""

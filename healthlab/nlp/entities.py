@@ -161,6 +161,7 @@ def _merged(tagger, words, y, text: str) -> tuple[list[Entity], dict[str, float]
     found = _fill(found, more)
     return sorted(found, key=lambda e: (e.start, e.end)), genre
 
+# %% ../../nbs/library/50_nlp/53_entities.ipynb #b8ee4431
 def _foreign(found: list[Entity], others: list[Entity]) -> bool:
     "Whether the other heads see a good deal that the hospital's does not."
     seen = [e for e in others if e.label in ("Diagnosis", "SymptomOrSign", "MedicationName") and e.score >= .9]

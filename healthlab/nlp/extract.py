@@ -76,6 +76,7 @@ class ExtractReport(Struct):
         head = f"**{self.notes:,} notes**: {self.entities:,} entities, {self.relations:,} relations, {self.events:,} dated events, {self.social:,} social facts; {self.rejected:,} not read."
         return "\n".join([head, "", "| category | mentions |", "|---|---|", *(f"| {k} | {n:,} |" for k, n in self.labels.items()), "", "| concept | mentions |", "|---|---|", *(f"| {k} | {n:,} |" for k, n in list(self.codes.items())[:15])])
 
+# %% ../../nbs/library/50_nlp/59e_extract.ipynb #44a8f510
 def _count(report: ExtractReport, documents: list[Document], seen: dict[str, Counter]):
     for d in documents:
         report.notes += 1

@@ -61,6 +61,7 @@ def probabilities(texts: list[str], learnt: dict | None = None) -> tuple[list[st
     y = np.exp(y - y.max(-1, keepdims=True))
     return learnt["labels"], y / y.sum(-1, keepdims=True)
 
+# %% ../../nbs/library/50_nlp/58_social.ipynb #bddcd667
 def save(learnt: dict, folder: str | Path, card: dict) -> Path:
     "Weights (float16) and card.json."
     from safetensors.numpy import save as pack

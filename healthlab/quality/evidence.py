@@ -93,6 +93,7 @@ class Suspect(Struct, gc=False):
     when: int = 0         # the moment, where it matters
     related: str = ""     # the other resource, Type/id
 
+# %% ../../nbs/library/35_quality/35c_evidence.ipynb #f4664056
 class Evidence(Struct):
     "What slices leave behind; adds up."
     evaluated: dict[str, int] = field(default_factory=dict)   # check → rows evaluated

@@ -319,6 +319,7 @@ def _place(row: dict, kind: str, target: str) -> str:
     "Where in a row a reference stands."
     return locate(row, lambda k, v: k == "reference" and type(v) is str and (v == target or v.startswith(target + "/")), kind) or kind
 
+# %% ../../nbs/library/35_quality/35d_rules.ipynb #d504982e
 @rule("reference_resolves")
 def reference_resolves(check: Check, rows: Rows, world: World, out: Evidence) -> None:
     "Literal references find their targets."

@@ -89,6 +89,7 @@ class _Markup(HTMLParser):
     def handle_pi(self, data): self.comments.append(data)
     def unknown_decl(self, data): self.text.append(data.removeprefix("CDATA["))
 
+# %% ../../nbs/library/78_release/78d_documents.ipynb #6a2d68cb
 def markup(
     check: Check,
     text: str,  # HTML, XML or SVG

@@ -169,6 +169,7 @@ def index(
     _opened.cache_clear()
     return k
 
+# %% ../../nbs/library/78_release/78a_known.ipynb #20d061fd
 def _learn(lake, k, notes):
     "The dates of the de-identified zone, and what its narratives carry."
     for name in lake.tables("deidentified"):

@@ -53,6 +53,7 @@ def run_days(text: str) -> set[str]:
     "The days of the runs a text names by their run id, as ISO dates: a report may say when it was made."
     return {f"{y}-{m}-{d}" for y, m, d in RUNS.findall(text)}
 
+# %% ../../nbs/library/78_release/78b_words.ipynb #3100de66
 def public_host(url: str) -> bool:
     "Whether an address is of a public standard or project ([release] public_hosts) and carries neither user nor query."
     m = re.match(r"(?:\w+://)?([^/@?#]+)([^?#]*)(\?|#)?", url)

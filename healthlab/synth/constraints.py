@@ -93,6 +93,7 @@ class Order:
         out.insert(at, self.second, second)
         return out
 
+# %% ../../nbs/library/60_synth/60a_constraints.ipynb #822a449e
 def _written_like(t, s):
     first = s.dropna().iloc[0] if s.notna().any() else "2000-01-01"
     form = "%Y-%m-%d" + (first[10] + "%H:%M:%S" if len(first) > 10 else "") + ("Z" if first.endswith("Z") else "")
