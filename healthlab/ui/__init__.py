@@ -3,9 +3,10 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/library/96_ui/98z_init.ipynb #86cea108
+# %% ../../nbs/library/96_ui/98z_init.ipynb #263f7f77
 from .design import COLORS, PAGES, Html, card, cards, empty, head, panel, panels, problem, table
 from .charts import bars, curves, heat
 from .page import Page, View
 from .reading import Reader
+from .aggregated import aggregate
 from .shown import breakdown, count, survival, tally

@@ -11,13 +11,14 @@ from ..core.errors import HealthlabError
 from .design import PAGES, Html, head, problem, style, text
 from .reading import Reader
 
-# %% ../../nbs/library/96_ui/96d_page.ipynb #f2aa5cf1
+# %% ../../nbs/library/96_ui/96d_page.ipynb #fece9fad
 @dataclass
 class View:
     "What a page shows for one setting of its filters."
     body: str                                  # HTML
     tables: dict = field(default_factory=dict) # name → rows (dicts) that can be taken along: exactly what is shown
     said: str = ""                             # one sentence, read aloud when a filter has acted
+    single: str = ""                           # HTML about single people or resources, shown below the body and never taken along: that is what the airlock is for
 
 def drawn(draw, values: dict) -> View:
     "The view, or what kept it from being drawn. Of an unforeseen error only the kind is told: its text may quote data."
@@ -64,7 +65,7 @@ def taken(
     kind = "text/html" if name.endswith(".html") else "text/csv"
     return Html(f"<span role=status><a download='{name}' href='data:{kind};base64,{base64.b64encode(data).decode()}'>Save {name}</a> ({max(1, len(data) // 1024):,} KB, checked)</span>")
 
-# %% ../../nbs/library/96_ui/96d_page.ipynb #be599080
+# %% ../../nbs/library/96_ui/96d_page.ipynb #3efd64a2
 class Page:
     "A dashboard: filters (ipywidgets), a function that draws a `View` for their values, and the way to take it along."
     def __init__(self,
@@ -87,7 +88,7 @@ class Page:
         self.seconds, self.link.value = time.perf_counter() - start, ""
         self.what.options = self._choices()
 
-    def _html(self): return f"<div class=hl id=hl-live><p role=status aria-live=polite class=hl-note>{text(self.view.said)}</p>{self.view.body}</div>"
+    def _html(self): return f"<div class=hl id=hl-live><p role=status aria-live=polite class=hl-note>{text(self.view.said)}</p>{self.view.body}{self.view.single}</div>"
     def _choices(self): return [*(f"{t} (CSV)" for t in self.view.tables), "this page (HTML)"]
 
     def export(self, button=None):
@@ -118,5 +119,5 @@ class Page:
         base = os.environ.get("VOILA_BASE_URL", "") if self.reader.url else ""
         top = head(self.name, self.question, self.reader.name and f"{self.reader.name}, {self.reader.role}", base)
         own = "" if self.reader.url else f"<style>{style()}</style>"
-        display(HTML(f"{own}<div class=hl>{top}<p class=hl-wait>Filters appear in a moment …</p></div><div class='hl hl-first' id=hl-main>{self.view.body}</div>"))
+        display(HTML(f"{own}<div class=hl>{top}<p class=hl-wait>Filters appear in a moment …</p></div><div class='hl hl-first' id=hl-main>{self.view.body}{self.view.single}</div>"))
         display(self.live())

@@ -77,9 +77,59 @@ def test_a_cohort_of_nine_shows_nothing(workbench):
     from healthlab.lake import Lake
     from healthlab.ui.cohorts import People, people, view
     p = People(people(Lake()))
-    p.has["gout"] = p.has["gout"] | (p.age < -1)
+    assert p.has("gout").sum() == 2
     shown = view(p, "any", "any age", "gout")
     assert not shown.tables and "Nothing is shown of so few" in shown.body and "of 240" in shown.said and "hl-bars" not in shown.body
+
+
+def test_a_page_reads_what_was_prepared_only_while_it_is_true(workbench, monkeypatch):
+    import pyarrow as pa
+    from healthlab.lake import Lake
+    from healthlab.ui.aggregated import aggregate
+    from healthlab.ui.cohorts import people
+    lake, run = Lake(), "20260309T030000Z-000002"
+    summed_up = people(lake).sort_by("id").to_pylist()
+    assert [m["made"] for m in aggregate(lake, run)] == [True] and [m["made"] for m in aggregate(lake, run)] == [False]
+    with monkeypatch.context() as m:
+        m.setattr(Lake, "sql", lambda *_: 1 / 0)
+        assert people(lake).sort_by("id").to_pylist() == summed_up # without a query
+        lake.write("research", "encounter", pa.table(dict(id=["late"], patient=["p1"], start=["2021-01-01"], end=["2021-01-02"])), run_id=run)
+        with pytest.raises(ZeroDivisionError): people(lake)
+    (late,) = [r for r in people(lake).to_pylist() if r["id"] == "p1"]
+    assert str(late["last"]) == "2021-01-02" and aggregate(lake, run)[0]["made"]
+
+
+@pytest.fixture
+def assessed(workbench):
+    "An assessment of zone identified with one check that failed for one patient."
+    import pyarrow as pa
+    from healthlab.lake import Lake
+    from healthlab.pipelines.record import RunRecord
+    from healthlab.quality.report import FINDING, RESULT
+    run, lake = "20260309T040000Z-000003", Lake()
+    full = lambda schema, **given: pa.Table.from_pylist([{f.name: given.get(f.name) for f in schema}], schema)
+    lake.write("identified", "quality_result", full(RESULT, run_id=run, check="birth-date", category="plausibility", resource="Patient", severity="error", status="failed", evaluated=180, violations=1, description="Nobody is born in the future"), run_id=run, mode="overwrite")
+    lake.write("identified", "quality_finding", full(FINDING, run_id=run, check="birth-date", severity="error", resource_type="Patient", id="pat-4711", path="Patient.birthDate", detail="2999-01-01"), run_id=run, mode="overwrite")
+    folder = workbench / "reports/quality" / run
+    folder.mkdir(parents=True, exist_ok=True)
+    RunRecord("quality", run, "ok", "2026-03-09T04:00:00.000Z", "2026-03-09T04:01:00.000Z", 60., results=dict(checks=1, resources=180, categories={"plausibility": [1, 1, 1]}, top=[])).save(folder)
+
+
+def test_failing_rows_are_for_those_who_may_read_the_zone_and_for_their_eyes_only(assessed, monkeypatch):
+    from healthlab.core import audit
+    page = made("quality")
+    page.filters["rows_of"].value = "birth-date"
+    assert "pat-4711" in page.body.value and "2999-01-01" in page.body.value
+    assert any(e["table"] == "quality_finding" for e in audit.entries("read", zone="identified").to_pylist())
+    for what in page.what.options:
+        page.what.value = what
+        page.export()
+        link = re.search(r"base64,([^']+)'", page.link.value)
+        assert link and b"4711" not in base64.b64decode(link[1]), what
+    for role in ("researcher", "stakeholder", "service"):
+        monkeypatch.setenv("HEALTHLAB_ACCESS_ROLE", role)
+        shown = made("quality")
+        assert "rows_of" not in shown.filters and "4711" not in shown.body.value and "birth-date" not in shown.body.value
 
 
 def test_what_is_saved_is_what_is_shown_checked_and_in_the_trail(workbench):

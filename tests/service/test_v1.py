@@ -83,6 +83,11 @@ def test_quality_is_assessed_by_a_job_and_read_afterwards(api):
     assert job["state"] == "done" and job["result"]["resources"] == 2
     rows = api.get("/v1/quality?zone=identified").json
     assert len(rows) > 20 and all("check" in r for r in rows)
+    failed = api.get("/v1/quality?zone=identified&failed=true").json
+    assert {r["status"] for r in failed} == {"failed"} and len(failed) < len(rows)
+    found = {r["check"]: api.get(f"/v1/quality/findings?zone=identified&check={r['check']}&limit=1").json for r in failed}
+    assert any(found.values()) and all(f["check"] == check and f["resource_type"] for check, rows in found.items() for f in rows)
+    assert api.get("/v1/quality/findings?zone=identified&check=no-such-check").json == [] and api.get("/v1/quality/findings?zone=identified").status_code == 400
 
 
 @pytest.fixture
@@ -147,7 +152,7 @@ def test_each_route_asks_for_its_own_scope(as_client, path):
     assert answer.status_code == 403 and answer.json["status"] == 403 and "scope" in answer.headers["WWW-Authenticate"]
 
 
-@pytest.mark.parametrize("path", ["/v1/search?q=x", "/v1/audit", "/v1/quality?zone=identified"])
+@pytest.mark.parametrize("path", ["/v1/search?q=x", "/v1/audit", "/v1/quality?zone=identified", "/v1/quality/findings?zone=identified&check=birth-date"])
 def test_roles_decide_as_well(as_client, path):
     assert as_client(SCOPES, role="stakeholder").get(path).status_code == 403
 
