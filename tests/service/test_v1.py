@@ -87,7 +87,7 @@ def test_quality_is_assessed_by_a_job_and_read_afterwards(api):
     assert {r["status"] for r in failed} == {"failed"} and len(failed) < len(rows)
     found = {r["check"]: api.get(f"/v1/quality/findings?zone=identified&check={r['check']}&limit=1").json for r in failed}
     assert any(found.values()) and all(f["check"] == check and f["resource_type"] for check, rows in found.items() for f in rows)
-    assert api.get("/v1/quality/findings?zone=identified&check=no-such-check").json == [] and api.get("/v1/quality/findings?zone=identified").status_code == 400
+    assert api.get("/v1/quality/findings?zone=identified&check=no-such-check").json == [] and api.get("/v1/quality/findings?zone=identified").status_code == 422
 
 
 @pytest.fixture
