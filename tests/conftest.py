@@ -9,11 +9,16 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "gate"))
 
 
-@pytest.hookimpl(tryfirst=True) # before pytest-xdist reads the marks
-def pytest_collection_modifyitems(items):
+def pytest_xdist_make_scheduler(config, log):
     "Of two processes, one runs the whole of a file, whose fixtures are costly; notebooks, which share nothing, go to whichever is free."
-    for item in items:
-        if item.path.stem != "test_notebooks": item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.partition("::")[0]
+            return nodeid if file.endswith("test_notebooks.py") else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

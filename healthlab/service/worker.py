@@ -84,6 +84,13 @@ class Worker(ThreadWorker):
         util.http_date = _http_date
         super().init_process()
 
+    def handle_exit(self, sig, frame):
+        super().handle_exit(sig, frame)
+        self.method_queue.defer(self._let_go) # gunicorn's own waits the whole grace period for clients that keep a connection and ask nothing
+
+    def _let_go(self):
+        for conn in (*self.keepalived_conns, *self.pending_conns): conn.timeout = 0
+
     def handle(self, conn):
         result = self._one(conn)
         while result is True and self._more(conn): result = self._one(conn)

@@ -1,4 +1,5 @@
 """Limits: how often, how large, how long, from where."""
+import http.client as http_client
 import threading
 import time
 
@@ -8,6 +9,7 @@ from flask import Flask
 from healthlab.core.errors import InputError, SettingsError
 from healthlab.service import clients
 from healthlab.service.limits import Limits, limits, loads
+from served import serving
 
 
 def test_guessing_from_one_address_is_slowed_and_the_others_are_not(app, http):
@@ -99,3 +101,16 @@ def test_hosts_and_sizes_of_the_settings(monkeypatch):
     http = app.test_client()
     assert http.post("/x", data=b"1", base_url="http://fhir.hospital.example").status_code == 200 and http.post("/x", data=b"1", base_url="http://a.inner.example").status_code == 200
     assert http.post("/x", data=b"1", base_url="http://evil.example").status_code == 400 and http.post("/x", data=b"1" * 2000, base_url="http://a.inner.example").status_code == 413
+
+
+def test_a_client_that_keeps_its_connection_does_not_keep_the_service_from_ending(workbench):
+    with serving(workbench) as (port, process):
+        idle = http_client.HTTPConnection("127.0.0.1", port, timeout=60)
+        idle.request("GET", "/health/live")
+        assert idle.getresponse().read()
+        time.sleep(.5) # back with the poller
+        start = time.monotonic()
+        process.terminate()
+        assert process.wait(60) == 0
+        assert time.monotonic() - start < 10 # the grace period, for requests under way, is 20 s
+        idle.close()

@@ -212,10 +212,11 @@ def test_big_bundles_take_linear_time():
     def once(n):
         entries = [ENTRY | {"fullUrl": f"urn:uuid:00000000-0000-0000-0000-{i:012d}", "resource": PATIENT | {"id": str(i)}} for i in range(n)]
         data = json.dumps({"resourceType": "Bundle", "type": "transaction", "entry": entries}).encode()
-        start = time.process_time()
-        assert validate(data) == []
-        return time.process_time() - start
-    once(100)
+        def timed():
+            start = time.process_time()
+            assert validate(data) == []
+            return time.process_time() - start
+        return min(timed() for _ in range(3)) # the collector may walk whatever else this process holds, but not each time
     assert once(8000) < 8 * 5 * max(once(1000), .02)
 
 
