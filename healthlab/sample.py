@@ -4,7 +4,7 @@
 __all__ = ['sample']
 
 # %% ../nbs/library/88_sample/88_sample.ipynb #dfa9698a
-import os, tempfile
+import atexit, os, shutil, tempfile
 from pathlib import Path
 
 # %% ../nbs/library/88_sample/88_sample.ipynb #c7aeb98b
@@ -12,13 +12,14 @@ def sample(
     patients: int = 30, # how many
     seed: int = 0,      # another seed is another hospital
 ):                      # a Lake with zones identified, deidentified and research
-    "Turn this process to a fresh workbench that holds a simulated hospital; for tutorials, never beside real data."
+    "Turn this process to a fresh workbench that holds a simulated hospital and ends with the process; for tutorials, never beside real data."
     from healthlab.deid import deidentify
     from healthlab.hospital import Hospital
     from healthlab.ingest import ingest
     from healthlab.lake import Lake
     from healthlab.lake.materialise import materialise
     at = Path(tempfile.mkdtemp(prefix="healthlab-sample-"))
+    atexit.register(shutil.rmtree, at, ignore_errors=True)
     places = {"LAKE_URL": "lake", "LANDING_URL": "landing", "REPORTS_URL": "reports", "KEYS_FILE": "keys/healthlab.key", "AUDIT_PATH": "audit", "SCHEDULE_PATH": "schedule"}
     os.environ.pop("HEALTHLAB_AUDIT_URL", None) # the sample keeps its own trail
     os.environ.update({f"HEALTHLAB_{k}": str(at / v) for k, v in places.items()}, HEALTHLAB_ACCESS_ROLE="steward")
