@@ -108,7 +108,7 @@ def views(args):
     from healthlab.lake.materialise import materialise
     for table, rows in materialise(Lake()).items(): print(f"{table:<14} {rows:>12,} rows")
 
-# %% ../nbs/library/99_command/99_cli.ipynb #2a3e3aa3
+# %% ../nbs/library/99_command/99_cli.ipynb #08141ef2
 def audit(args):
     "verify: prove that the audit trail is whole; show: its newest entries"
     from healthlab.core import audit
@@ -121,7 +121,7 @@ def audit(args):
     return 0 if report.ok else 1
 
 def pipelines(args):
-    "list | run NAME -p key=value | show RUN | history | timetable | scheduler | occasions | cronjobs"
+    "list | run NAME -p key=value | show RUN | history | timetable | scheduler | occasions | once NAME | cronjobs"
     from healthlab.core.errors import InputError
     from healthlab.pipelines import contract, record, runner
     if args.what in SCHEDULING: return SCHEDULING[args.what](args)
@@ -149,7 +149,7 @@ def _show(r, folder):
     if r.error: print(f"  error      {r.error['message']}")
     print(f"  report     {folder / 'report.html'}")
 
-# %% ../nbs/library/99_command/99_cli.ipynb #dacebcec
+# %% ../nbs/library/99_command/99_cli.ipynb #bee1358d
 def _let_through() -> bool:
     "A run of the scheduler's waits here until the ledger knows its process; False when the scheduler has died meanwhile."
     gate = os.environ.pop("HEALTHLAB_GATE", "")
@@ -171,12 +171,20 @@ def _occasions(args):
     from healthlab.pipelines.ledger import Ledger
     for o in Ledger().occasions(pipeline=args.name, newest=args.limit): print(f"{o.due}  {o.pipeline:<12} {o.state:<8} {o.run_id or '-':<24} {o.reason}")
 
+def _once(args):
+    from healthlab.core.errors import InputError
+    from healthlab.pipelines.runner import RunFailed
+    from healthlab.pipelines.schedule import once
+    if not args.name: raise InputError("a name is missing", "pipelines once", "See healthlab pipelines timetable", code="name-missing")
+    ended = once(args.name, echo=lambda o: print(f"{o.pipeline:<12} {o.state:<8} {o.run_id or '-':<24} {o.reason}", flush=True))
+    return RunFailed.exit_code if any(o.state == "failed" for o in ended) else 0
+
 def _cronjobs(args):
     import yaml
     from healthlab.pipelines.timetable import cronjobs
     print(yaml.safe_dump_all(cronjobs(args.image), sort_keys=False), end="")
 
-SCHEDULING = {"timetable": _timetable, "scheduler": _scheduler, "occasions": _occasions, "cronjobs": _cronjobs}
+SCHEDULING = {"timetable": _timetable, "scheduler": _scheduler, "occasions": _occasions, "once": _once, "cronjobs": _cronjobs}
 
 # %% ../nbs/library/99_command/99_cli.ipynb #cbe8f7ba
 def release(args):

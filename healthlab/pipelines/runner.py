@@ -3,9 +3,9 @@
 # %% auto #0
 __all__ = ['WITHHELD', 'own_error', 'safe_error', 'table_versions', 'run_folder', 'RunFailed', 'run']
 
-# %% ../../nbs/library/80_pipelines/83_runner.ipynb #19d97608
+# %% ../../nbs/library/80_pipelines/83_runner.ipynb #018b7326
 import fcntl, json, os, re, subprocess, tempfile, time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ..core import audit, errors
@@ -124,7 +124,7 @@ def _execute(notebook, folder, parameters):
         return {"type": "StorageError", "message": f"the run's files cannot be written: {e.strerror}", "cell": None}
     return None
 
-# %% ../../nbs/library/80_pipelines/83_runner.ipynb #b04aea11
+# %% ../../nbs/library/80_pipelines/83_runner.ipynb #d6167d86
 @contextmanager
 def _alone(pipeline):
     "One run of a pipeline at a time in a workbench: two would write the same tables."
@@ -136,6 +136,19 @@ def _alone(pipeline):
     with f:
         try: fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError: raise Busy(f"pipeline {pipeline} is running already", str(folder), "Wait for its end; see healthlab pipelines history", code="pipeline-busy") from None
+        with _lake_held(pipeline): yield
+
+@contextmanager
+def _lake_held(pipeline):
+    "One run of a pipeline at a time in a lake, whichever workbench or pod starts it. Who may not change the lake does not hold it."
+    from healthlab.lake import Lake
+    with ExitStack() as held:
+        try:
+            lake = Lake()
+            if any(not e.is_folder for e in lake.storage.list()): held.enter_context(lake.lock("pipeline." + re.sub(r"[^A-Za-z0-9._-]", "_", pipeline)[:60])) # an empty lake stays empty until its key is made
+        except Busy as e: raise Busy(f"pipeline {pipeline} is running already on this lake", e.where, "Wait for its end", code="pipeline-busy") from None
+        except StorageError as e:
+            if e.code != "storage-denied": raise
         yield
 
 # %% ../../nbs/library/80_pipelines/83_runner.ipynb #94286292

@@ -2,9 +2,9 @@
 
 # %% auto #0
 __all__ = ['GATE', 'GRACE', 'AWAKE', 'born', 'stop', 'launch', 'open_gate', 'come', 'write_down', 'ready', 'begin', 'log_file',
-           'watch', 'ended', 'again', 'end', 'said', 'Scheduler', 'wake', 'serve']
+           'watch', 'ended', 'again', 'end', 'said', 'Scheduler', 'once', 'wake', 'serve']
 
-# %% ../../nbs/library/80_pipelines/86c_schedule.ipynb #cf28fe23
+# %% ../../nbs/library/80_pipelines/86c_schedule.ipynb #b5b7923c
 import json, os, signal, subprocess, sys, threading
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -15,7 +15,7 @@ from ..core.errors import Busy, HealthlabError, InputError
 from ..core.settings import settings
 from .ledger import Ledger, Occasion, text
 from .record import RunRecord, abandon
-from .timetable import Schedule, timetable
+from .timetable import Schedule, followers, timetable
 
 # %% ../../nbs/library/80_pipelines/86c_schedule.ipynb #585a3a38
 def born(pid: int) -> float | None:
@@ -104,7 +104,7 @@ def log_file(k, o: Occasion) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder / f"{o.run_id}.log"
 
-# %% ../../nbs/library/80_pipelines/86c_schedule.ipynb #a01e5d3c
+# %% ../../nbs/library/80_pipelines/86c_schedule.ipynb #970fbecb
 def watch(k, o: Occasion, now: datetime):
     "Note how a running attempt stands."
     child, allowed = k.children.get((o.pipeline, o.due)), k.table[o.pipeline].timeout if o.pipeline in k.table else 14400
@@ -139,7 +139,7 @@ def end(k, o: Occasion, state: str, why: str = ""):
     "End an occasion; who is to be told of failures is told, once."
     if k.ledger.end(o, state, text(k.clock()), why) and state == "failed":
         try: k.tell(k.ledger.get(o.pipeline, o.due))
-        except OSError as e: audit.record("schedule.untold", run_id=o.run_id, detail={"pipeline": o.pipeline, "why": type(e).__name__})
+        except (OSError, HealthlabError) as e: audit.record("schedule.untold", run_id=o.run_id, detail={"pipeline": o.pipeline, "why": type(e).__name__})
 
 def said(k, o: Occasion) -> str:
     "The one line healthlab said at its end; free of data, as all its messages are."
@@ -147,7 +147,7 @@ def said(k, o: Occasion) -> str:
     except OSError: return ""
     return lines[-1].removeprefix("healthlab: ")[:200] if lines else ""
 
-# %% ../../nbs/library/80_pipelines/86c_schedule.ipynb #71f007bb
+# %% ../../nbs/library/80_pipelines/86c_schedule.ipynb #2c428dfe
 class Scheduler:
     "Keeps a timetable. One at a time for a ledger: a second one is refused."
 
@@ -172,6 +172,10 @@ class Scheduler:
         "Write down what has come, note what has ended, start what may start."
         now = self.clock()
         for s in self.table.values(): write_down(self, s, now)
+        self.proceed(now)
+
+    def proceed(self, now: datetime):
+        "Note what has ended, start what may start."
         for o in self.ledger.occasions(state="running"): watch(self, o, now)
         running = self.ledger.occasions(state="running")
         for o in self.ledger.occasions(state="waiting"):
@@ -199,6 +203,36 @@ def _only_one(path: Path) -> int:
         os.close(fd)
         raise Busy("a scheduler is running already", str(path), "Stop it first; one keeps the whole timetable", code="scheduler-busy") from None
     return fd
+
+# %% ../../nbs/library/80_pipelines/86c_schedule.ipynb #38607b73
+def once(
+    pipeline: str, # begins
+    table: dict = None, # Schedules by name; those of the notebooks when not given
+    *, echo = lambda o: None, # told each occasion that has ended
+    **options,     # of the `Scheduler`
+) -> list[Occasion]: # one a pipeline, in the order of the table
+    "Run a scheduled pipeline and those that follow it, and wait for the end. Raises `InputError` when it has no schedule."
+    import tempfile, time
+    table = timetable() if table is None else table
+    if pipeline not in table: raise InputError("this pipeline has no schedule, so nothing follows it", pipeline, "Run it by healthlab pipelines run", code="pipeline-schedule")
+    names = followers(table, pipeline)
+    alone = {n: replace(table[n], cron="", after=() if n == pipeline else tuple(a for a in table[n].after if a in names)) for n in names}
+    with tempfile.TemporaryDirectory(prefix="healthlab-") as there:
+        k = Scheduler(alone, ledger=Ledger(Path(there) / "ledger.db"), **options)
+        try:
+            due, open_ = text(k.clock()), set(names)
+            for n in names: k.ledger.add(n, [(due, "waiting", "")], due)
+            while open_:
+                k.proceed(k.clock())
+                for n in [n for n in names if n in open_]:
+                    if (o := k.ledger.get(n, due)).state not in ("waiting", "running"):
+                        open_.remove(n)
+                        echo(o)
+                if open_: time.sleep(.2)
+            return [k.ledger.get(n, due) for n in names]
+        finally: # who is interrupted leaves no run behind
+            for o in k.ledger.occasions(state="running"): o.pid and stop(o.pid)
+            k.close()
 
 # %% ../../nbs/library/80_pipelines/86c_schedule.ipynb #1579a558
 AWAKE = threading.Event()

@@ -2,7 +2,8 @@
 
     python tests/e2e/scheduler_day.py [kills, default 5] [occasions a pipeline, default 20]
 
-Every run is a real papermill run in a process of its own. Each notebook notes its run in a tally when it ends; afterwards ledger, run records and tally have to agree."""
+Every run is a real papermill run in a process of its own. Each notebook notes its run in a tally when it ends; afterwards ledger, run records and tally have to agree. What was counted is kept, dated,
+under tests/bench/results."""
 import json, os, random, signal, subprocess, sys, tempfile, time
 from collections import Counter
 from datetime import datetime, timedelta, timezone
@@ -87,4 +88,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["drive"]: drive(float(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]), sys.argv[5] == "1")
     else:
         kills, hours = (int(a) for a in [*sys.argv[1:], *["5", "20"][len(sys.argv) - 1:]])
-        print(day(kills, hours, pace=150, quickly=False))
+        found = {"command": f"python tests/e2e/scheduler_day.py {kills} {hours}", "date": f"{datetime.now():%Y-%m-%d}", **day(kills, hours, pace=150, quickly=False)}
+        print(found)
+        (ROOT / "tests/bench/results" / f"{found['date']}-scheduler-day.json").write_text(json.dumps(found, indent=1) + "\n")

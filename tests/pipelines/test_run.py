@@ -43,6 +43,18 @@ def test_a_failed_run_keeps_its_notebook_and_one_clear_line(workbench):
     assert any(o.output_type == "error" for c in kept.cells for o in c.get("outputs", [])) and (folder / "report.html").exists()
 
 
+def test_one_run_of_a_pipeline_at_a_time_on_a_lake_whoever_starts_it(workbench, monkeypatch):
+    import pyarrow as pa
+    from healthlab.core.errors import Busy
+    from healthlab.lake import Lake
+    Lake().write("research", "patient", pa.table({"id": ["a"]}), run_id="20260309T020000Z-000001")
+    nb = pipeline(workbench, "counts", "1")
+    with Lake().lock("pipeline.counts"):
+        monkeypatch.setenv("HEALTHLAB_REPORTS_URL", str(workbench / "another workbench's reports"))
+        with pytest.raises(Busy, match="running already on this lake"): run("counts", notebook=nb)
+    assert run("counts", notebook=nb).status == "ok"
+
+
 @pytest.mark.parametrize("code", [
     "float('SECRET-Jane-Doe')",
     "{}['SECRET-Jane-Doe']",

@@ -11,7 +11,7 @@ from healthlab.core.errors import Busy, InputError
 from healthlab.pipelines import history, schedule
 from healthlab.pipelines.ledger import Ledger, Occasion, text
 from healthlab.pipelines.notify import notify
-from healthlab.pipelines.timetable import Schedule, cronjobs, timetable
+from healthlab.pipelines.timetable import Schedule, cronjobs, followers, timetable
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 import scheduler_day
@@ -84,9 +84,36 @@ def test_the_shipped_pipelines_keep_a_timetable(root, monkeypatch):
     table = timetable()
     assert list(table)[0] == "ingest" and "overview" in table and table["deidentify"].after == ("ingest",)
     (job,) = [j for j in cronjobs("registry.example.org/healthlab:1") if j["metadata"]["name"] == "healthlab-ingest"]
-    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-    names = [c["name"] for c in [*pod["initContainers"], *pod["containers"]]]
-    assert job["spec"]["concurrencyPolicy"] == "Forbid" and names.index("ingest") < names.index("deidentify") < names.index("views") < names.index("overview")
+    inner = job["spec"]["jobTemplate"]["spec"]
+    (box,) = inner["template"]["spec"]["containers"]
+    assert box["command"] == ["healthlab", "pipelines", "once", "ingest"] and "initContainers" not in inner["template"]["spec"] # a failing one would keep the overview from running
+    assert job["spec"]["concurrencyPolicy"] == "Forbid" and inner["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"] == [0, 4]
+    assert inner["activeDeadlineSeconds"] >= sum(table[n].timeout for n in followers(table, "ingest"))
+
+
+def test_a_pipeline_and_those_that_follow_it_run_once_and_some_always(notebooks, workbench, monkeypatch, capsys):
+    from healthlab.cli import main
+    notebooks("first", {"cron": "0 2 * * *"}), notebooks("second", {"after": ["first"]}), notebooks("third", {"after": ["second"]}), notebooks("report", {"after": ["first", "second", "third"], "always": True})
+    notebooks("other", {"cron": "0 3 * * *"}), notebooks("both", {"after": ["other", "first"]})
+    begun, once = [], schedule.once
+    def start(o, s, log):
+        begun.append(o.pipeline)
+        return sleeper(0, code=2 if o.pipeline == "second" else 0)(o, s, log)
+    monkeypatch.setattr(schedule, "once", lambda name, **options: once(name, start=start, tell=lambda o: None, **options))
+    assert main(["pipelines", "once", "first"]) == 6 # one failed
+    said = {line.split()[0]: line.split()[1] for line in capsys.readouterr().out.splitlines()}
+    assert said == {"first": "ok", "second": "failed", "third": "skipped", "report": "ok", "both": "ok"} and sorted(begun) == ["both", "first", "report", "second"]
+    assert main(["pipelines", "once", "nobody"]) == 2 and not (workbench / "schedule" / "ledger.db").exists()
+
+
+def test_a_notice_that_cannot_be_sent_by_its_settings_does_not_stop_the_scheduler(notebooks, keeper, monkeypatch):
+    monkeypatch.setenv("HEALTHLAB_SCHEDULE_WEBHOOK", "ftp://example.org/")
+    notebooks("it", {"cron": "0 * * * *"})
+    s = keeper(start=sleeper(0, code=2), tell=None)
+    s.tick()
+    keeper.clock.pass_(hours=1)
+    until(lambda: s.ledger.occasions(state="failed"), s)
+    assert "schedule.untold" in audit.entries()["event"].to_pylist()
 
 
 def test_an_hour_that_does_not_exist_and_one_that_comes_twice():
