@@ -4,13 +4,14 @@
 __all__ = ['SCHEMA', 'ANCHOR', 'FIELDS', 'DICOM', 'REST', 'ENTITY', 'ROLE', 'PREFIXES', 'OUTCOMES', 'SEARCHES', 'Access', 'write',
            'anchor', 'verify', 'anchors', 'instant', 'outcome', 'entity', 'event', 'condition', 'search']
 
-# %% ../../nbs/library/90_service/90b_accesses.ipynb #40abaad0
+# %% ../../nbs/library/90_service/90b_accesses.ipynb #c0857b79
 import base64, hmac, json
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from ..core.audit import record
 from .indexing import span
+from .postgres import Private
 
 # %% ../../nbs/library/90_service/90b_accesses.ipynb #19869209
 SCHEMA = """
@@ -42,7 +43,7 @@ class Access:
     patients: set = field(default_factory=set)  # compartments they belong to
     targets: list = field(default_factory=list) # "Type/id" of each resource given or written
 
-# %% ../../nbs/library/90_service/90b_accesses.ipynb #c03c13d3
+# %% ../../nbs/library/90_service/90b_accesses.ipynb #d536e816
 def _seal(key: bytes, before: bytes, values: tuple) -> bytes:
     return hmac.digest(key, before + _compact(values).encode(), "sha256")
 
@@ -55,7 +56,7 @@ def write(con,            # a connection inside a transaction
           ) -> int:       # the row's number
     "Appends one access."
     last = con.execute("select seal from access order by n desc limit 1").get or b""
-    values = (at, a.action, a.interaction, a.status, a.type, a.id, a.query, a.found, a.client, a.subject, a.role, a.address, a.request, " ".join(sorted(a.patients)))
+    values = (at, a.action, a.interaction, a.status, a.type, a.id, a.query if a.query is None else Private(a.query), a.found, a.client, a.subject, a.role, a.address, a.request, " ".join(sorted(a.patients)))
     n = con.execute(f"insert into access ({', '.join(FIELDS)}, seal) values ({','.join('?' * 15)}) returning n", (*values, _seal(key, last, values))).get
     if a.patients: con.executemany("insert or ignore into access_patient values (?,?)", [(p, n) for p in a.patients])
     if a.targets: con.executemany("insert or ignore into access_target values (?,?)", [(t, n) for t in a.targets])
@@ -111,7 +112,7 @@ def event(row: dict,          # a row of table access
                 subtype=[dict(system="http://hl7.org/fhir/restful-interaction", code=row["interaction"])], action=row["action"], recorded=instant(row["at"]),
                 outcome=outcome(row["status"]), agent=[agent], source=dict(observer=dict(display="healthlab service")), **(dict(entity=found) if found else {}))
 
-# %% ../../nbs/library/90_service/90b_accesses.ipynb #09d1d448
+# %% ../../nbs/library/90_service/90b_accesses.ipynb #01b0887a
 PREFIXES = dict(eq="at between ? and ?", ge="at >= ?", gt="at > ?", le="at <= ?", lt="at < ?")
 OUTCOMES = {"0": "status < 400", "4": "status between 400 and 499", "8": "status >= 500"}
 SEARCHES = ("_id", "date", "patient", "agent", "altid", "action", "outcome", "subtype", "entity", "type")
@@ -129,14 +130,14 @@ def condition(name: str, text: str) -> tuple[str, list]:
     if name == "patient": return f"n in (select n from access_patient where patient in ({marks}))", [c.rsplit("/", 1)[-1] for c in choices]
     if name == "entity": return f"n in (select n from access_target where target in ({marks}))", choices
     if name in ("agent", "altid"): return f"(client in ({marks}) or subject in ({marks}))", given * 2
-    if name == "type": return ("1" if "rest" in given else "0"), []
-    if name == "outcome": return f"({' or '.join(OUTCOMES.get(c, '0') for c in given)})", []
+    if name == "type": return ("true" if "rest" in given else "false"), []
+    if name == "outcome": return f"({' or '.join(OUTCOMES.get(c, 'false') for c in given)})", []
     if name in ("action", "subtype"): return f"{'action' if name == 'action' else 'interaction'} in ({marks})", given
     raise ValueError(name)
 
 def search(con, given: list[tuple[str, str]], count: int = 50, before: int | None = None) -> tuple[list[dict], int]:
     "(AuditEvents newest first, total). `before`: only rows with a smaller number."
-    where, values = ["1"], []
+    where, values = ["true"], []
     for name, text in given:
         sql, v = condition(name, text)
         where.append(sql); values += v

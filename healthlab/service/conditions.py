@@ -6,12 +6,13 @@ __all__ = ['MOST_VALUES', 'MOST_CONDITIONS', 'DEEPEST', 'PREFIXES', 'Condition',
            'string', 'uri', 'reference_part', 'reference', 'composite', 'component', 'number_part', 'one', 'missing',
            'of_version', 'of_words', 'current', 'chain', 'has', 'condition', 'in_compartment']
 
-# %% ../../nbs/library/90_service/91b_conditions.ipynb #475c4821
+# %% ../../nbs/library/90_service/91b_conditions.ipynb #ab28aa5c
 import json
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
 from .indexing import TABLE, UCUM, folded, in_base, span, target
+from .postgres import phrases
 from .parameters import Parameter, compartment, parameters
 from .store import Refused, micros, number
 
@@ -250,7 +251,7 @@ def one(kind: str,     # resource type
     if p.kind == "reference": return reference(kind, p, modifier, values, base)
     return dict(token=token, string=string, uri=uri)[p.kind](kind, p, modifier, values)
 
-# %% ../../nbs/library/90_service/91b_conditions.ipynb #79f1d400
+# %% ../../nbs/library/90_service/91b_conditions.ipynb #c42904b3
 def missing(kind: str, p: Parameter, values: list[str]) -> Condition:
     "`:missing=true` and `false`."
     if values not in (["true"], ["false"]): raise refused(f"{p.code}:missing", "The value must be true or false")
@@ -266,7 +267,7 @@ def of_version(kind: str, name: str, modifier: str, values: list[str]) -> Condit
 
 def of_words(kind: str, name: str, values: list[str]) -> Condition:
     "`_content` and `_text`: every word of one of the values."
-    asked = " OR ".join("(" + " AND ".join('"' + w.replace('"', '""') + '"' for w in unescaped(v).split()) + ")" for v in values if unescaped(v).split())
+    asked = phrases([unescaped(v).split() for v in values if unescaped(v).split()])
     if not asked: raise refused(name, "The text to look for is empty")
     return Condition("version", "t.seq in (select rowid from words where words match ?) and t.type = ? and t.ended is null", (asked, kind))
 

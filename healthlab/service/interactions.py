@@ -147,7 +147,7 @@ def one_access(con, ask: Ask) -> dict:
     ask.access.found = 1
     return found[0]
 
-# %% ../../nbs/library/90_service/92_interactions.ipynb #e6fa54d6
+# %% ../../nbs/library/90_service/92_interactions.ipynb #812cffed
 def checked(ask: Ask, at: str = "") -> Draft:
     "The resource of the request, valid and indexed."
     issues = validate(ask.body)
@@ -174,7 +174,7 @@ def done(ask: Ask, v: Version, status: int) -> Reply:
 
 def attested(con, ask: Ask, *changed: Version):
     "Writes the Provenance of a change."
-    if ask.provenance and changed[0].type != "Provenance": append(con, "Provenance", _new(), None, "create", provenance(changed, ask.access))
+    if ask.provenance and changed[0].type != "Provenance": append(con, "Provenance", _new(), None, "attest", provenance(changed, ask.access))
 
 def _new():
     import uuid
@@ -345,8 +345,8 @@ def audit_page(con, ask: Ask) -> Reply:
     if len(found) > count and count: links.append(("next", f"{ask.base}/AuditEvent?{_text([*plain, ('_count', count), ('_page', found[count - 1]['id'])])}"))
     return Reply(200, bundle("searchset", [dict(fullUrl=f"{ask.base}/AuditEvent/{e['id']}", resource=e, search=dict(mode="match")) for e in found[:count]], links, total))
 
-# %% ../../nbs/library/90_service/92_interactions.ipynb #7b36c6a8
-WHAT = dict(instance="type = ? and id = ?", type="type = ?", system="1")
+# %% ../../nbs/library/90_service/92_interactions.ipynb #13449a6c
+WHAT = dict(instance="type = ? and id = ?", type="type = ?", system="true")
 
 def history(ask: Ask) -> Unit:
     "`_history` of a resource, a type or the service, with `_count`, `_since` and `_at`."
@@ -385,7 +385,7 @@ def recent(ask: Ask, found: list[Version], more: bool, total: int | None) -> byt
     if more: links.append(("next", f"{at}?{_text([*((n, t) for n, t in ask.given if n != '_page'), ('_page', found[-1].seq)])}"))
     rows = []
     for v in found:
-        method = "DELETE" if v.body is None else "POST" if v.method == "create" else "PUT"
+        method = "DELETE" if v.body is None else "POST" if v.method in ("create", "attest") else "PUT"
         one = dict(fullUrl=f"{ask.base}/{v.type}/{v.id}", request=dict(method=method, url=v.type if method == "POST" else f"{v.type}/{v.id}"),
                    response=dict(status=dict(POST="201", PUT="200", DELETE="204")[method], etag=f'W/"{v.version}"', lastModified=instant(v.updated)))
         if v.body is not None: one["resource"] = msgspec.Raw(v.body)

@@ -84,7 +84,7 @@ def included(kind: str, name: str, text: str) -> list[tuple]:
     if not codes or any((p := parameters(bits[0]).get(c)) is None or p.kind != "reference" for c in codes): raise refused(name, "There is no such reference parameter")
     return [(reverse, name.endswith(":iterate"), bits[0], c, bits[2] if len(bits) == 3 else "") for c in codes]
 
-# %% ../../nbs/library/90_service/91c_search.ipynb #d69742a0
+# %% ../../nbs/library/90_service/91c_search.ipynb #7492dd7b
 PROBE = 400 # rows looked at of each condition before one is chosen
 
 def leading(con, found: list[Condition]) -> int | None:
@@ -93,7 +93,7 @@ def leading(con, found: list[Condition]) -> int | None:
     if len(able) < 2: return able[0] if able else None
     def rows_of(i):
         c = found[i]
-        return con.execute(f"select count(*) from (select 1 from {c.table} t where {c.where} limit {PROBE})", c.values).get
+        return con.execute(f"select count(*) from (select 1 from {c.table} t where {c.where} limit {PROBE}) few", c.values).get
     return min(able, key=lambda i: (rows_of(i), not found[i].point))
 
 def walked(con, q: Query) -> tuple[str, tuple]:
@@ -105,7 +105,7 @@ def walked(con, q: Query) -> tuple[str, tuple]:
         if n != i: text += f" and {c.test('m.seq')}"; given += c.values
     return text, given
 
-# %% ../../nbs/library/90_service/91c_search.ipynb #41a814b9
+# %% ../../nbs/library/90_service/91c_search.ipynb #ccf8a6f7
 KEYS = dict(token="code", string="folded", date="low", quantity="low", number="low", reference="id", uri="value")
 
 def order(q: Query) -> tuple[str, str, tuple]:
@@ -153,7 +153,7 @@ def page(con,       # a connection within a snapshot
 def counted(con, q: Query) -> int:
     "How many there are in all."
     text, given = walked(con, q)
-    return con.execute(f"select count(*) from (select distinct m.seq from {text})", given).get
+    return con.execute(f"select count(*) from (select distinct m.seq from {text}) every", given).get
 
 def versions(con, seqs: list[int]) -> list[Version]:
     "The versions of these numbers, in their order; those deleted since are left out."

@@ -5,7 +5,7 @@ __all__ = ['SCHEMA', 'INSERTS', 'RAW', 'PLAIN', 'ENCODE', 'COLUMNS', 'KEYED', 'n
            'Draft', 'draft', 'sealed', 'current', 'append', 'index', 'forget', 'create', 'matched', 'update', 'delete',
            'read', 'current_at', 'micros', 'listing', 'walked', 'Store']
 
-# %% ../../nbs/library/90_service/91a_store.ipynb #c7f72e83
+# %% ../../nbs/library/90_service/91a_store.ipynb #072db45e
 import json, uuid
 from collections.abc import Collection, Iterator
 from datetime import datetime, timezone
@@ -21,10 +21,10 @@ from ..core.settings import settings
 from .accesses import ANCHOR, Access, anchor, anchors, verify
 from .accesses import SCHEMA as ACCESSES
 from .accesses import write as record_access
-from .database import Database
+from .database import Database, Postgres
 from .indexing import Row, patients, rows, words
 
-# %% ../../nbs/library/90_service/91a_store.ipynb #fd749f73
+# %% ../../nbs/library/90_service/91a_store.ipynb #8d1b5b82
 SCHEMA = """
 create table if not exists version (seq integer primary key autoincrement, type text not null, id text not null, version integer not null,
   updated integer not null, method text not null, ended integer, patients text, body blob);
@@ -45,6 +45,7 @@ create table if not exists uri (param integer, value text, seq integer, part int
 create virtual table if not exists words using fts5(text, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 2');
 create table if not exists compartment (patient text, seq integer, primary key (patient, seq)) without rowid;
 create table if not exists state (name text primary key, value text) without rowid;
+create table if not exists lake_row (type text, id text, hash text, seq integer, primary key (type, id)) without rowid;
 """
 
 @lru_cache(maxsize=None)
@@ -62,7 +63,7 @@ INSERTS = {
     "reference": "insert or ignore into reference (param, seq, part, id, type, url, system, value) values (?,?,?,ifnull(?,''),ifnull(?,''),ifnull(?,''),ifnull(?,''),ifnull(?,''))",
     "uri": "insert or ignore into uri (param, seq, part, value) values (?,?,?,?)"}
 
-# %% ../../nbs/library/90_service/91a_store.ipynb #3a5a070f
+# %% ../../nbs/library/90_service/91a_store.ipynb #210544d4
 class Refused(HealthlabError):
     "A request the store or the FHIR interface cannot do."
     def __init__(self,
@@ -82,7 +83,7 @@ class Version(NamedTuple):
     id: str
     version: int
     updated: int        # microseconds since 1970, UTC
-    method: str         # create, update, delete
+    method: str         # create, update, delete; load: from the lake; attest: the service's own note
     body: bytes | None  # None: deleted
     patients: str = ""  # ids of the patient compartments, separated by blanks
 
@@ -195,7 +196,7 @@ def read(con, kind: str, id: str, version: int | None = None) -> Version:
     if found.body is None: raise Refused(410, "deleted", f"This {kind} was deleted")
     return found
 
-# %% ../../nbs/library/90_service/91a_store.ipynb #172801e0
+# %% ../../nbs/library/90_service/91a_store.ipynb #720829ab
 def current_at(at: int | None) -> str:
     "The condition for versions that were current at a number of the sequence; the number is ours, never a client's text."
     return "ended is null" if at is None else f"seq <= {int(at)} and (ended is null or ended > {int(at)})"
@@ -207,7 +208,7 @@ def micros(text: str) -> int:
 def listing(con, kind: str, at: int | None, since: str | None, about: Collection[str] | None, after: int, limit: int, gone: bool = False) -> list[tuple]:
     "Up to `limit` (seq, id, body) of a type after a number of the sequence; `gone`: deletions instead."
     if about is None: source, given = "version v", []
-    else: source, given = "(select distinct seq s from compartment where patient in (select value from json_each(?)) order by 1) cross join version v on v.seq = s", [json.dumps(sorted(about))]
+    else: source, given = "(select distinct seq s from compartment where patient in (select value from json_each(?)) order by 1) c cross join version v on v.seq = s", [json.dumps(sorted(about))]
     sql = f"select v.seq, v.id, v.body from {source} where type = ? and body is {'' if gone else 'not '}null and {current_at(at)} and seq > ?"
     return con.execute(sql + (" and updated > ?" if since else "") + " order by v.seq limit ?", (*given, kind, after, *([micros(since)] if since else []), limit)).fetchall()
 
@@ -219,14 +220,16 @@ def walked(db: Database, kind: str, at: int | None, since: str | None, about: Co
         if not page: return
         after, left = page[-1][0], None if left is None else left - len(page)
 
-# %% ../../nbs/library/90_service/91a_store.ipynb #b55c4162
+# %% ../../nbs/library/90_service/91a_store.ipynb #76268643
 class Store:
     "The FHIR resources of the service."
     def __init__(self,
-                 path=None,  # the file; default: [service] store
+                 path=None,  # a file; default: [service] database, or the file [service] store
                  ):
         self._key = keys().derive("service-accesses")
-        self.db = Database(path or settings().path("service", "store"), keys().derive("service-store"), SCHEMA + ACCESSES)
+        url = "" if path else settings().get("service", "database")
+        key = keys().derive("service-store")
+        self.db = Postgres(url, key) if url else Database(path or settings().path("service", "store"), key, SCHEMA + ACCESSES)
         self.provenance = settings().get("service", "provenance") == "yes"
 
     def write(self, unit, access: Access | None = None):

@@ -1,7 +1,10 @@
 """Load on the service as clients put it there: creates, reads and searches of FHIR resources, in the mix of MIX, over kept connections; every
 write durable before it is answered, every access recorded. Generator and service share the machine, and both count.
 
-    python tests/load/load.py [--seconds 60] [--connections 24] [--workers 2] [--threads 16] [--patients 20] [--save]
+    python tests/load/load.py [--seconds 60] [--rate 0] [--connections 24] [--workers 2] [--threads 16] [--patients 20] [--save]
+
+Without --rate every connection asks again as soon as it is answered: what the service can do. With it requests fall due at random moments, so many a second on
+average, and a request's time counts from when it was due: what a client meets at that load, waiting for a free connection included.
 
 Prints one table; --save keeps it under tests/load/results with the date. Exits 1 when an answer was not the expected one.
 """
@@ -36,6 +39,8 @@ class World:
         self.people = [r for r in self.resources if r["resourceType"] == "Patient"]
         self.known = [f"{r['resourceType']}/{r['id']}" for r in self.resources]
         self.codes = sorted({c["code"] for o in self.observations for c in o["code"]["coding"]})
+        self.new = {kind: [body({k: v for k, v in r.items() if k != "id"}) for r in found] for kind, found in (("Observation", self.observations), ("Patient", self.people))}
+        self.names, self.weights = zip(*MIX)
 
     def bundles(self, size=500):
         for at in range(0, len(self.resources), size):
@@ -44,10 +49,10 @@ class World:
 
     def request(self, what):
         "(method, path, body, expected status)"
-        rng, patient = self.rng, self.rng.choice(self.people)["id"]
-        if what == "create Observation": return "POST", "/fhir/Observation", body({k: v for k, v in rng.choice(self.observations).items() if k != "id"}), 201
-        if what == "create Patient": return "POST", "/fhir/Patient", body({k: v for k, v in rng.choice(self.people).items() if k != "id"}), 201
+        rng = self.rng
         if what == "read": return "GET", f"/fhir/{rng.choice(self.known)}", b"", 200
+        if what.startswith("create"): return "POST", f"/fhir/{what[7:]}", rng.choice(self.new[what[7:]]), 201
+        patient = rng.choice(self.people)["id"]
         if what == "search by patient and code": return "GET", f"/fhir/Observation?patient={patient}&code={rng.choice(self.codes)}&_count=20", b"", 200
         if what == "search by patient, newest first": return "GET", f"/fhir/Observation?patient={patient}&_sort=-date&_count=20", b"", 200
         if what == "search by name": return "GET", f"/fhir/Patient?name={rng.choice(self.people)['name'][0]['family'][:4]}&_count=20", b"", 200
@@ -89,13 +94,21 @@ async def connected(port):
     return line
 
 
-async def client(port, token, world, until, rows, wrong):
+def dues(rate, rng, until):
+    "When requests fall due: at random, `rate` a second on average; at once and for ever without a rate."
+    at = time.perf_counter()
+    while rate and at < until:
+        at += rng.expovariate(rate)
+        yield at
+    while not rate and (at := time.perf_counter()) < until: yield at
+
+
+async def client(port, token, world, due, rows, wrong):
     line = await connected(port)
-    names, weights = zip(*MIX)
-    while time.perf_counter() < until:
-        what = world.rng.choices(names, weights)[0]
+    for start in due:
+        if (early := start - time.perf_counter()) > 0: await asyncio.sleep(early)
+        what = world.rng.choices(world.names, world.weights)[0]
         method, path, data, expected = world.request(what)
-        start = time.perf_counter()
         status, location, text = await line.ask(method, path, data, token)
         rows.append((what, time.perf_counter() - start))
         if status != expected: wrong.append((what, status, text[-300:].decode("utf-8", "replace")))
@@ -146,7 +159,8 @@ async def main(a):
             if status != 200: sys.exit(text.decode()[-2000:])
         for seconds in (min(5, a.seconds), a.seconds): # the first is to warm up
             rows, wrong, cpu, own, start = [], [], ticks(family(server.pid)), time.process_time(), time.perf_counter()
-            await asyncio.gather(*(client(port, token, world, start + seconds, rows, wrong) for _ in range(a.connections)))
+            due = dues(a.rate, world.rng, start + seconds)
+            await asyncio.gather(*(client(port, token, world, due, rows, wrong) for _ in range(a.connections)))
             took, cpu, own = time.perf_counter() - start, ticks(family(server.pid)) - cpu, time.process_time() - own
         return report(a, rows, wrong, took, cpu, own, ready, len(world.resources))
     finally:
@@ -163,14 +177,15 @@ def report(a, rows, wrong, took, cpu, own, ready, stored):
     for what in [*(n for n, _ in MIX), "all"]:
         times = [t for w, t in rows if what in ("all", w)]
         if times: lines.append(f"{what:<34}{len(times):>8,}{at(times, .5):>9.1f}{at(times, .95):>9.1f}{at(times, .99):>9.1f}")
-    lines += ["", f"{len(rows) / took:,.0f} requests a second over {took:.0f} s, {a.connections} connections, {len(wrong)} wrong answers; {stored:,} resources at the start",
+    due = f", {a.rate:,.0f} a second due" if a.rate else ""
+    lines += ["", f"{len(rows) / took:,.0f} requests a second over {took:.0f} s, {a.connections} connections{due}, {len(wrong)} wrong answers; {stored:,} resources at the start",
               f"CPU a request: service {cpu / len(rows) * 1e3:.2f} ms, generator {own / len(rows) * 1e3:.2f} ms; ready {ready:.2f} s after start", f"{os.cpu_count()} cores, {a.workers} workers of {a.threads} threads"]
     print("\n".join(lines))
     for w in wrong[:5]: print(w)
     if a.save:
         target = ROOT / "tests" / "load" / "results"
         target.mkdir(exist_ok=True)
-        figures = dict(requests_per_second=round(len(rows) / took), p50_ms=round(at(every, .5), 1), p99_ms=round(at(every, .99), 1), wrong=len(wrong), service_cpu_ms=round(cpu / len(rows) * 1e3, 2), generator_cpu_ms=round(own / len(rows) * 1e3, 2), ready_s=round(ready, 2))
+        figures = dict(due_per_second=a.rate or None, connections=a.connections, requests_per_second=round(len(rows) / took), p50_ms=round(at(every, .5), 1), p99_ms=round(at(every, .99), 1), wrong=len(wrong), service_cpu_ms=round(cpu / len(rows) * 1e3, 2), generator_cpu_ms=round(own / len(rows) * 1e3, 2), ready_s=round(ready, 2))
         (target / f"{time.strftime('%Y-%m-%d')}-load.json").write_text(json.dumps(dict(command="make load", mix=dict(MIX), **figures), indent=1) + "\n")
         (target / f"{time.strftime('%Y-%m-%d')}-load.md").write_text("```\n" + "\n".join(lines) + "\n```\n")
     return 1 if wrong else 0
@@ -178,7 +193,7 @@ def report(a, rows, wrong, took, cpu, own, ready, stored):
 
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__)
-    for name, kind, usual in (("seconds", float, 60), ("connections", int, 24), ("workers", int, 2), ("threads", int, 16), ("patients", int, 20), ("seed", int, 7)): p.add_argument(f"--{name}", type=kind, default=usual)
+    for name, kind, usual in (("seconds", float, 60), ("connections", int, 24), ("workers", int, 2), ("threads", int, 16), ("patients", int, 20), ("seed", int, 7), ("rate", float, 0)): p.add_argument(f"--{name}", type=kind, default=usual)
     p.add_argument("--folder", default=None, help="where the store of the run lies (default: the temporary folder)")
     p.add_argument("--save", action="store_true")
     sys.exit(asyncio.run(main(p.parse_args())))
