@@ -50,7 +50,14 @@ def _layer_class(torch):
             return F.layer_norm((x + cut(y)).float(), (h,), r["norm2_weight"], r["norm2_bias"], self.eps)
     return Layer
 
-# %% ../../nbs/library/38_encoder/38b_network.ipynb #c24b5c0e
+# %% ../../nbs/library/38_encoder/38b_network.ipynb #8e298d61
+def _beside(torch, w, rank):
+    "The two factors of what is learnt beside the word table: as given with the weights, else one of zeros and one at random."
+    if not rank: return None, None
+    if "word.a" in w: return torch.nn.Parameter(w["word.a"].clone()), torch.nn.Parameter(w["word.b"].clone())
+    return torch.nn.Parameter(torch.zeros(len(w["word"]), rank)), torch.nn.Parameter(torch.randn(rank, w["word"].shape[1]) / rank ** .5)
+
+# %% ../../nbs/library/38_encoder/38b_network.ipynb #b0f7ea8d
 def network(
     weights: dict,      # numpy arrays by the names of `healthlab.encoder.graph`
     *,
@@ -61,6 +68,7 @@ def network(
     rank: int = 0,      # LoRA's rank; 0: the layers are trained whole
     channels: dict[str, int] | None = None, # further features of each token: name → number of values
     drop: float = .1,   # dropout
+    words: int = 0,     # rank of what is learnt beside the word table; 0: nothing
 ):
     "A torch module: forward(ids, lengths, {channel: values}) → logits (batch, length, labels); `.learnt()` gives what has to be stored, `.merged()` everything a graph needs."
     import torch
@@ -71,6 +79,7 @@ def network(
         def __init__(self):
             super().__init__()
             self.register_buffer("word", w["word"]); self.register_buffer("position", w["position"])
+            self.word_a, self.word_b = _beside(torch, w, words)
             self.norm_weight, self.norm_bias = (torch.nn.Parameter(w[f"norm.{p}"].clone()) for p in ("weight", "bias"))
             self.layers = torch.nn.ModuleList(Layer(w, i, heads, eps, dense) for i in range(layers))
             self.channels = torch.nn.ParameterDict({c: torch.nn.Parameter(w.get(f"channel.{c}", torch.zeros(n, hidden)).clone()) for c, n in (channels or {}).items()})
@@ -79,6 +88,7 @@ def network(
                 with torch.no_grad(): self.head.weight.copy_(w["head.weight"].T); self.head.bias.copy_(w["head.bias"])
         def forward(self, ids, lengths, values):
             x = F.embedding(ids, self.word) + self.position[:ids.shape[1]]
+            if self.word_a is not None: x = x + F.embedding(ids, self.word_a) @ self.word_b * 2
             for c, table in self.channels.items(): x = x + F.embedding(values[c], table)
             x = F.dropout(F.layer_norm(x, (hidden,), self.norm_weight, self.norm_bias, eps), drop, self.training)
             mask = (torch.arange(ids.shape[1], device=ids.device) < lengths[:, None])[:, None, None, :]
@@ -87,12 +97,13 @@ def network(
         def merged(self): return _collected(self, lambda part: part.merged())
     return Network()
 
-# %% ../../nbs/library/38_encoder/38b_network.ipynb #4c1d6e7b
+# %% ../../nbs/library/38_encoder/38b_network.ipynb #a1151557
 def _collected(net, of):
     "Every learnt array of a network by the graph's names, float32."
     array = lambda t: np.ascontiguousarray(t.detach().float().cpu().numpy())
     out = {"norm.weight": array(net.norm_weight), "norm.bias": array(net.norm_bias), "head.weight": array(net.head.weight.T), "head.bias": array(net.head.bias)}
     out |= {f"channel.{c}": array(t) for c, t in net.channels.items()}
+    if net.word_a is not None: out |= {"word.a": array(net.word_a), "word.b": array(net.word_b)}
     for i, layer in enumerate(net.layers):
         out |= {f"{i}.{n}.weight": array(of(part)) for n, part in layer.parts.items()}
         out |= {f"{i}.{n.replace('_', '.')}": array(p) for n, p in layer.rest.items()}
@@ -114,5 +125,7 @@ def merged(
     "The encoder's weights with what was learnt in place."
     out = {**weights, **{k: v for k, v in learnt.items() if not k.endswith((".a", ".b"))}}
     for k in learnt:
-        if k.endswith(".a"): out[k[:-2] + ".weight"] = weights[k[:-2] + ".weight"] + learnt[k] @ learnt[k[:-2] + ".b"] * 2
+        if k.endswith(".a"):
+            name = "word" if k == "word.a" else k[:-2] + ".weight"
+            out[name] = weights[name] + learnt[k] @ learnt[k[:-2] + ".b"] * 2
     return out

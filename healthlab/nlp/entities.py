@@ -3,18 +3,21 @@
 # %% auto #0
 __all__ = ['CATEGORY', 'CORE', 'Code', 'Entity', 'model', 'abbreviations', 'repeated', 'recognise']
 
-# %% ../../nbs/library/50_nlp/53_entities.ipynb #d35abe60
+# %% ../../nbs/library/50_nlp/53_entities.ipynb #ccd7b90a
 import re
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from msgspec import Struct
 
+from ..core.errors import HealthlabError
 from ..core.settings import settings
 from ..encoder import Tagger
 from .assertion import Assertion
+from .checkpoint import category, checkpoint, named
 from .multitask import CHANNELS, decode, head_of, log_softmax, logits
-from .things import things
+from .things import allergens, things
 
 # %% ../../nbs/library/50_nlp/53_entities.ipynb #01e29a44
 class Code(Struct, frozen=True):
@@ -78,6 +81,17 @@ def _fill(have: list[Entity], more: list[Entity]) -> list[Entity]:
         if all(e.end <= a or b <= e.start for a, b in taken): out.append(e); taken.append((e.start, e.end))
     return out
 
+# %% ../../nbs/library/50_nlp/53_entities.ipynb #f96eeff6
+def _allergic(text: str, found: list[Entity]) -> list[Entity]:
+    "`found` with allergens: medicines where an allergen stands become one, other words there are added; signs and diseases there are reactions."
+    for a, b in allergens(text):
+        there = [e for e in found if e.start < b and a < e.end]
+        if any(e.label in ("Diagnosis", "SymptomOrSign", "Allergen") for e in there): continue
+        if medicines := [e for e in there if e.label in ("MedicationName", "MedicationClass", "TreatmentName")]:
+            for e in medicines: e.label = "Allergen"
+        else: found = [e for e in found if e not in there] + [Entity(a, b, text[a:b], "Allergen", .85)]
+    return found
+
 # %% ../../nbs/library/50_nlp/53_entities.ipynb #ec5b8384
 _DEFINED = re.compile(r"\((?P<s>[A-Za-z][A-Za-z0-9\-]{1,9})s?\)")
 
@@ -113,7 +127,7 @@ def repeated(text: str, found: list[Entity], least: float = .9) -> list[Entity]:
         out += [Entity(m.start(), m.end(), m[0], e.label, e.score * .9) for m in re.finditer(r"(?<![\w-])" + re.escape(words) + r"(?![\w-])", text)]
     return out
 
-# %% ../../nbs/library/50_nlp/53_entities.ipynb #f5313b0c
+# %% ../../nbs/library/50_nlp/53_entities.ipynb #b0b38469
 def _head(tagger, words, y, text: str, name: str, least: float = 0.) -> list[Entity]:
     names = CATEGORY.get(name)
     return [Entity(m.start, m.end, text[m.start:m.end], names.get(m.label, "") if names else m.label, round(p, 4)) for m, p in decode(words, y, head_of(tagger, name)) if p >= least and (not names or m.label in names)]
@@ -150,32 +164,40 @@ def _merged(tagger, words, y, text: str) -> tuple[list[Entity], dict[str, float]
         others = [e for more in ask(.8, "maccrobat", "bc5cdr") for e in more]
         if _foreign(found, others):
             for e in others: found = _fill(found, [e])
-            found = _fill(found, _ruled(text))
+            found = _allergic(text, _fill(found, _ruled(text)))
     else:
         found = sum(ask(0., *("own", "maccrobat")[best != "own":]), [])
         for more in ask(.7, "bc5cdr"): found = _fill(found, more)
-        found = _fill(found, _ruled(text))
+        found = _allergic(text, _fill(found, _ruled(text)))
     more = [Entity(a, b, text[a:b], label, p) for a, b, label, p in things(text)]
     sure = {i for e in more if e.label == "Variant" for i in range(e.start, e.end)} | {(e.start, e.end) for e in more if e.label == "GeneOrProtein"}
     found = [e for e in found if not ({e.start, e.end - 1} <= sure or e.label == "MedicationName" and (e.start, e.end) in sure)] # a notation is surer than a word's looks
     found = _fill(found, more)
     return sorted(found, key=lambda e: (e.start, e.end)), genre
 
-# %% ../../nbs/library/50_nlp/53_entities.ipynb #b8ee4431
+# %% ../../nbs/library/50_nlp/53_entities.ipynb #dcab097c
 def _foreign(found: list[Entity], others: list[Entity]) -> bool:
     "Whether the other heads see a good deal that the hospital's does not."
     seen = [e for e in others if e.label in ("Diagnosis", "SymptomOrSign", "MedicationName") and e.score >= .9]
     fresh = sum(all(e.end <= f.start or f.end <= e.start for f in found) for e in seen)
     return fresh >= 3 and fresh > .3 * len(seen)
 
+def _elsewhere(name: str, texts: list[str], head: str | None, threads: int) -> list[list[Entity]]:
+    "The mentions a checkpoint finds, and beside them what rules and lists find."
+    if head: raise HealthlabError("a checkpoint has no heads", Path(name).name, "Leave head= out, or name weights that train_ner wrote", "nlp-head")
+    found = [[Entity(a, b, t[a:b], category(label), round(p, 4)) for a, b, label, p in spans] for t, spans in zip(texts, checkpoint(name).tag(texts, threads=threads))]
+    return [sorted(_fill(_allergic(t, _fill(e, _ruled(t))), [Entity(a, b, t[a:b], label, p) for a, b, label, p in things(t)]), key=lambda e: (e.start, e.end)) for t, e in zip(texts, found)]
+
 def recognise(texts: list[str],
               *, head: str | None = None, # one head's own labels (bc5cdr, ncbi, maccrobat, anatem, hospital …); None: what fits the text
-              name: str | None = None,    # of the weights
+              name: str | None = None,    # weights, or any token-classification checkpoint (see `healthlab.nlp.checkpoint`); None: `[nlp] model`
               threads: int | None = None  # None: `[nlp] threads`
              ) -> list[list[Entity]]:
     "The mentions of each text, in order, without overlaps. `HealthlabError` for an unknown head."
+    name, threads = str(name or settings().get("nlp", "model")), threads or settings().int("nlp", "threads")
+    if named(name): return _elsewhere(name, texts, head, threads)
     tagger = model(name)
-    words, rows = logits(tagger, texts, threads=threads or settings().int("nlp", "threads"))
+    words, rows = logits(tagger, texts, threads=threads)
     if head:
         h = head_of(tagger, head)
         return [[Entity(m.start, m.end, t[m.start:m.end], m.label, round(p, 4)) for m, p in decode(w, y, h)] for t, w, y in zip(texts, words, rows)]

@@ -107,7 +107,7 @@ def log_softmax(x: np.ndarray) -> np.ndarray:
     x = x - x.max(-1, keepdims=True)
     return x - np.log(np.exp(x).sum(-1, keepdims=True))
 
-# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #7ce6b908
+# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #7d1e4626
 class Plan(Struct):
     "How to train; every field can be a parameter of the pipeline."
     epochs: float = 12
@@ -120,6 +120,7 @@ class Plan(Struct):
     mask: float = 0.08            # share of word pieces hidden
     warmup: float = 0.06          # share of the steps
     average: float = 0.998        # exponential moving average of weights
+    words: int = 16               # rank of what is learnt beside the word table
     share: dict[str, float] = field(default_factory=dict)  # passes over a corpus per epoch, default 1
     genre: dict[str, str] = field(default_factory=dict)    # corpus → genre, default the corpus's own name
     beside: dict[str, str] = field(default_factory=dict)   # corpus → another with the same texts, learnt in the same step
@@ -150,7 +151,7 @@ def items(examples: list[Example], head: Head, encoder: Base, plan: Plan) -> lis
     return [Item(ids, features, np.array([w[3] for w in words], np.int64), {head.name: np.array(_tags(words, gold[words[0][0]], head), np.int64)})
             for ids, features, words in zip(made.rows, made.features, made.words) if words]
 
-# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #b94d2199
+# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #a6eceb70
 def _joined(data: dict[str, list[Item]], beside: dict[str, str]) -> dict[str, list[Item]]:
     "Corpora over the same texts become one, each item with the tags of every head."
     for name, other in beside.items():
@@ -160,8 +161,8 @@ def _joined(data: dict[str, list[Item]], beside: dict[str, str]) -> dict[str, li
     return data
 
 def _groups(net, plan: Plan):
-    "Optimiser groups: head and channels at full rate, lower layers at ever smaller ones; word embeddings stay as they are."
-    out = [{"params": [p for n, p in net.named_parameters() if n.startswith(("head", "channels"))], "lr": plan.lr * 3}]
+    "Optimiser groups: head and channels at full rate, lower layers at ever smaller ones, the word table's addition, whose rows are seldom met, slowest."
+    out = [{"params": found, "lr": plan.lr * times} for names, times in ((("head", "channels"), 3), (("word",), .3)) if (found := [p for n, p in net.named_parameters() if n.startswith(names)])]
     for depth, layer in enumerate(reversed(net.layers)):
         for decayed in (True, False):
             out.append({"params": [p for p in layer.parameters() if (p.ndim > 1) == decayed], "lr": plan.lr * plan.decay ** depth, "weight_decay": .01 if decayed else 0.})
@@ -222,7 +223,7 @@ def _loss(net, batch, head: dict[str, Head], genre: tuple[int, int, int], tensor
     mean = torch.zeros(len(batch), last - first, device=ids.device).index_add_(0, row, y[:, first:last]) / torch.bincount(row, minlength=len(batch))[:, None]
     return loss + .1 * torch.nn.functional.cross_entropy(mean, torch.full((len(batch),), mine, device=ids.device))
 
-# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #9b593eec
+# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #d76bcc41
 def _card(encoder: Base, head: dict[str, Head], genres: list[str], plan: Plan, examples: int) -> dict:
     labels = [f"{h.name}.{t}" for h in head.values() for t in ("O", *(f"{p}-{l}" for l in h.labels for p in "BI"))] + [f"genre.{g}" for g in genres]
     return {"labels": labels, "heads": {k: list(h.labels) for k, h in head.items()}, "genres": genres, "layers": encoder.layers, "adapter": "full", "rank": 0, "encoder": encoder.name, "encoder_fingerprint": encoder.fingerprint,
@@ -233,7 +234,8 @@ def _tagger(net, encoder: Base, card: dict) -> Tagger:
 
 def _network(encoder: Base, outputs: int, plan: Plan, start: Tagger | None):
     own = encoder.weights(encoder.layers)
-    return network(merged(own, start.learnt) if start else own, layers=encoder.layers, heads=encoder.heads, labels=outputs, eps=encoder.eps, channels={"shape": 1 + SHAPES * 3, "ending": 1 + ENDINGS}, drop=plan.dropout)
+    w = merged(own, start.learnt) | {"word": own["word"], **{k: v for k, v in start.learnt.items() if k.startswith("word.")}} if start else own
+    return network(w, layers=encoder.layers, heads=encoder.heads, labels=outputs, eps=encoder.eps, channels={"shape": 1 + SHAPES * 3, "ending": 1 + ENDINGS}, drop=plan.dropout, words=plan.words)
 
 # %% ../../nbs/library/50_nlp/50a_multitask.ipynb #b104c683
 def logits(tagger: Tagger, # trained by `train`
