@@ -3,8 +3,9 @@
 # %% auto #0
 __all__ = ['LABELS', 'MONTH', 'DAY', 'YEAR', 'CLOCK', 'ELSEWHERE', 'DATES', 'DATE', 'BY_WORD', 'DATE_PARTS', 'STREET', 'STATE',
            'TOKEN', 'FORMS', 'EXACT', 'COMPILED', 'CHECKED', 'CAP', 'PARTICLE', 'PERSON', 'COMMA', 'RELATIVE',
-           'CREDENTIAL', 'CONTEXTS', 'INITIALS', 'EPONYM_AFTER', 'STOP', 'INNER', 'WORD', 'PLACE_BEFORE', 'luhn',
-           'mod97', 'trimmed', 'by_form', 'by_context', 'by_list', 'by_place']
+           'CREDENTIAL', 'CONTEXTS', 'INITIALS', 'EPONYM_AFTER', 'STOP', 'BETWEEN_BLANKS', 'INNER', 'WORD', 'INITIAL',
+           'PLACE_BEFORE', 'PLACELIKE', 'luhn', 'mod97', 'trimmed', 'looked', 'by_form', 'by_context', 'by_list',
+           'by_place']
 
 # %% ../../nbs/library/40_deid/42_patterns.ipynb #b0d25616
 import re
@@ -93,7 +94,7 @@ def mod97(text: str) -> bool:
 
 CHECKED = [("ACCOUNT", re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])"), luhn), ("ACCOUNT", re.compile(r"\b[A-Za-z]{2}\d\d(?: ?[A-Za-z0-9]{4}){2,7}(?: ?[A-Za-z0-9]{1,4})?\b"), mod97)] # forms that only count when the check digits agree
 
-# %% ../../nbs/library/40_deid/42_patterns.ipynb #c2ba549b
+# %% ../../nbs/library/40_deid/42_patterns.ipynb #f654fc80
 CAP = r"(?:O'|O’|Mc|Mac|D'|De|Van|La)[A-Z][a-z]{1,20}|[A-Z][a-z'’]{1,20}(?:-[A-Z][a-z]{1,20})?|[A-Z]{2,20}"
 PARTICLE = r"(?:van der|van den|van|von|de la|de|del|da|di|al|el|bin|le|la)"
 PERSON = rf"(?:(?:{CAP}|[A-Z]\.?)(?: (?:{PARTICLE} )?(?:{CAP}|[A-Z]\.?(?![a-z]))){{0,3}})"
@@ -121,15 +122,17 @@ def _is_name_word(word: str, strict: bool) -> bool:
 
 STOP = frozenset("dr mr mrs ms md rn np do pa phd dob mrn ssn icu ed er the a an and or of in on at to for from with by is was were be been has have had he she it they his her their patient patients this that no not yes none unknown date time name age sex male female history physical exam assessment plan diagnosis medications allergies review systems social family past present illness chief complaint hospital course discharge admission follow up labs vital signs impression findings technique comparison indication procedure report note general neuro lungs heart abdomen extremities skin left right normal negative positive mild moderate severe acute chronic stable".split())
 
+BETWEEN_BLANKS = re.compile(r"[^\s,]+")
+
 def trimmed(text: str, a: int, b: int) -> tuple[int, int]:
     "The span without words at its edges that are no part of a name."
-    words = [(a + m.start(), a + m.end()) for m in re.finditer(r"[^\s,]+", text[a:b])]
+    words = [(a + m.start(), a + m.end()) for m in BETWEEN_BLANKS.finditer(text[a:b])]
     ordinary = lambda w: (x := text[w[0]:w[1]].strip(".'’").lower()) in STOP and not (len(x) == 1 and text[w[0]].isupper()) or (len(x) > 1 and x in vocabulary() and x not in names())
     while words and ordinary(words[-1]): words.pop()
     while words and ordinary(words[0]): words.pop(0)
     return (words[0][0], words[-1][1]) if words else (a, a)
 
-# %% ../../nbs/library/40_deid/42_patterns.ipynb #c0f75f0f
+# %% ../../nbs/library/40_deid/42_patterns.ipynb #0116ae81
 def _needs(forms, at) -> dict:
     "Position → what it needs, of the forms that say so."
     return {at + i: (_compiled(label, need), reach[0] if reach else None) for i, (label, _, *rest) in enumerate(forms) if rest for need, *reach in [rest]}
@@ -141,16 +144,18 @@ def _finder():
     expressions = [DATE_PARTS, *(e for _, e in COMPILED), *(e for _, e, _ in CHECKED), *CONTEXTS, INITIALS]
     return Finder(expressions, {**_needs(FORMS, 1), names_at - 1: (re.compile(r"[A-Za-z]{2}\d\d"), None), names_at + 1: (re.compile(CREDENTIAL), 220)})
 
-@lru_cache(maxsize=2)
-def _matches(text: str) -> tuple:
-    "(dates, forms, checked forms, contexts of names): those who ask for forms ask for contexts next."
+def looked(text: str) -> tuple:
+    "(dates, forms, checked forms, contexts of names), found in one walk: what `by_form` and `by_context` read."
     found = _finder()(text)
     cuts = [1, 1 + len(FORMS), 1 + len(FORMS) + len(CHECKED)]
     return found[0], found[1:cuts[1]], found[cuts[1]:cuts[2]], found[cuts[2]:]
 
-def by_form(text: str) -> list[Span]:
+def by_form(
+    text: str,
+    seen: tuple | None = None, # what `looked` gave for it
+) -> list[Span]:
     "Spans of everything with a form, dates included; they may overlap."
-    dates, forms, checked, _ = _matches(text)
+    dates, forms, checked, _ = seen or looked(text)
     out = [Span(*m.span(), "DATE") for m in dates]
     for (label, _), found in zip(COMPILED, forms):
         for m in found:
@@ -164,13 +169,16 @@ def _is_code(text, s):
     "Whether the number stands where a clinical code does (LOINC 4548-4, SNOMED CT 44054006, ICD …), which names no one."
     return bool(re.search(r"(?:LOINC|SNOMED(?: CT)?|SCT|RxNorm|RxCUI|ICD-?\d{1,2}(?:-CM)?|CVX|NDC|CPT|code)[:#\s(]{0,3}$", text[max(0, s.start - 14):s.start], re.IGNORECASE))
 
-# %% ../../nbs/library/40_deid/42_patterns.ipynb #3e5b6c02
+# %% ../../nbs/library/40_deid/42_patterns.ipynb #152c33ea
 INNER = re.compile(r" (?:IN|AT|OF|FROM|TO|ON|AND|WITH|FOR|BY|WAS|IS|HAS|HAD|WHO|WILL|PER|THE|SEEN|REPORTS|DENIES|CALLED|STATES|PRESENTS)(?= |$)")
 WORD = re.compile(r"(?<![\w@.-])(?:[A-Z][a-z'’]{1,20}|[A-Z]{2,20}|(?:O'|Mc|Mac|D')[A-Z][a-z]{1,20})(?:-[A-Z][a-z]{1,20})?(?![\w@])")
 
-def by_context(text: str) -> list[Span]:
+def by_context(
+    text: str,
+    seen: tuple | None = None, # what `looked` gave for it
+) -> list[Span]:
     "Names told by the words around them."
-    *contexts, initials = _matches(text)[3]
+    *contexts, initials = (seen or looked(text))[3]
     out = [Span(*m.span(1), "NAME") for m in initials]
     for found in contexts:
         for m in found:
@@ -184,6 +192,8 @@ def _starts_sentence(text, a):
     before = text[max(0, a - 3):a].rstrip(" ")
     return not before or before[-1] in ".!?:\n•-*" or "\n" in text[max(0, a - 3):a]
 
+INITIAL = re.compile(r" (?:[A-Z]\.? )?")
+
 def by_list(text: str) -> list[Span]:
     "Names told by being on the list: a run of name words, or one that is nothing else."
     out, run = [], []
@@ -196,7 +206,7 @@ def by_list(text: str) -> list[Span]:
         if (lone or (len(run) > 1 and any(sure) and max(given[:2]) + given[2] > 0)) and not EPONYM_AFTER.match(text, b): out.append(Span(a, b, "NAME"))
         run.clear()
     for m in WORD.finditer(text):
-        if run and not re.fullmatch(r" (?:[A-Z]\.? )?", text[run[-1].end():m.start()]): close()
+        if run and not INITIAL.fullmatch(text, run[-1].end(), m.start()): close()
         if _is_name_word(m[0], False) and m[0].lower() not in STOP: run.append(m)
         elif run and not m[0].isupper() and m[0].lower().removesuffix("'s") not in vocabulary() and m[0].lower() not in EPONYMS and m[0].lower() not in places(): run.append(m) # a rare surname after a given name
         else: close()
@@ -205,10 +215,12 @@ def by_list(text: str) -> list[Span]:
 
 PLACE_BEFORE = re.compile(r"\b(?:in|from|to|near|of|at|lives in|born in|visiting|moved to|resident of|outside)\s$")
 
+PLACELIKE = re.compile(r"(?<![\w@.-])[A-Z][a-z'’]{2,20}(?: [A-Z][a-z'’]{2,20}){0,2}(?![\w@])")
+
 def by_place(text: str) -> list[Span]:
     "Towns and counties told by the list and a preposition; states and countries may stay."
     out = []
-    for m in re.finditer(r"(?<![\w@.-])[A-Z][a-z'’]{2,20}(?: [A-Z][a-z'’]{2,20}){0,2}(?![\w@])", text):
+    for m in PLACELIKE.finditer(text):
         words = m[0].split(" ")
         for n in range(len(words), 0, -1):
             kinds, ambiguity = places().get(" ".join(words[:n]).lower().replace(".", ""), ("", 9))

@@ -23,7 +23,7 @@ def quantised(
     scale = np.maximum(np.abs(w).max(axis=axis), 1e-12).astype(np.float32) / 127
     return np.rint(w / np.expand_dims(scale, axis)).clip(-127, 127).astype(np.int8), scale
 
-# %% ../../nbs/library/38_encoder/38_graph.ipynb #3ea2cab5
+# %% ../../nbs/library/38_encoder/38_graph.ipynb #ac587303
 class _Graph:
     "Nodes and constants as they are collected."
     def __init__(self):
@@ -38,21 +38,24 @@ class _Graph:
         return out
     def dense(self, x, name, weight, bias, span=None):
         q, scale = quantised(weight)
-        if span is not None: return self._steady(x, name, q, scale, bias, span)
+        if span is not None: return self.applied(self.eighth(x, name, span), name, q, scale, bias)
         parts = [self.const(f"{name}.q", q), self.const(f"{name}.scale", scale), self.const(f"{name}.zero", np.zeros(len(scale), np.int8)), self.const(f"{name}.bias", bias.astype(np.float32))]
         return self.node("DynamicQuantizeMatMul", [x, *parts], f"{name}.y", "com.microsoft")
-    def _steady(self, x, name, q, scale, bias, span):
+    def eighth(self, x, name, span):
+        "x as 8-bit integers between the two ends of the span, with the names of their step and zero."
         low, high = min(float(span[0]), 0.), max(float(span[1]), 1e-6)
         step = np.float32((high - low) / 255)
         at, zero = self.const(f"{name}.step", step), self.const(f"{name}.at", np.uint8(round(-low / step)))
-        x8 = self.node("QuantizeLinear", [x, at, zero], f"{name}.x8")
+        return self.node("QuantizeLinear", [x, at, zero], f"{name}.x8"), at, zero
+    def applied(self, eighth, name, q, scale, bias):
+        x8, at, zero = eighth
         parts = [self.const(f"{name}.q", q), at, self.const(f"{name}.scale", scale), zero, self.const(f"{name}.zero", np.zeros(len(scale), np.int8)), self.const(f"{name}.bias", bias.astype(np.float32))]
         return self.node("MatMulIntegerToFloat", [x8, *parts], f"{name}.y", "com.microsoft")
     def norm(self, x, skip, name, w, eps):
         parts = [self.const(f"{name}.w", w[f"{name}.weight"]), self.const(f"{name}.b", w[f"{name}.bias"])]
         return self.node("LayerNormalization", [self.node("Add", [x, skip], f"{name}.sum"), *parts], f"{name}.y", epsilon=eps, axis=-1)
 
-# %% ../../nbs/library/38_encoder/38_graph.ipynb #ea411b55
+# %% ../../nbs/library/38_encoder/38_graph.ipynb #f64b58a6
 def _embedded(g, w, channels, eps):
     q, scale = quantised(w["word"], 1)
     rows = g.node("Cast", [g.node("Gather", [g.const("word", q), "ids"], "word.q")], "word.f", to=1)
@@ -63,16 +66,32 @@ def _embedded(g, w, channels, eps):
     full = g.node("Expand", [at, g.node("Shape", [x], "x.dims")], "position.full")
     return g.norm(x, full, "norm", w, eps)
 
-def _layer(g, w, x, i, heads, eps):
-    qkv = g.dense(x, f"{i}.qkv", w[f"{i}.qkv.weight"], w[f"{i}.qkv.bias"], w.get(f"{i}.qkv.span"))
+def _asking(g, w, x, i):
+    "Queries, keys and values: three products where the span is given, else one that is split, since each product would measure x anew."
+    weight, bias, span = (w.get(f"{i}.qkv.{k}") for k in ("weight", "bias", "span"))
+    n = weight.shape[1] // 3
+    if span is not None:
+        x8 = g.eighth(x, f"{i}.qkv", span)
+        return [g.applied(x8, f"{i}.{c}", *quantised(weight[:, k * n:(k + 1) * n]), bias[k * n:(k + 1) * n]) for k, c in enumerate(("query", "key", "value"))]
     from onnx import helper
-    g.nodes.append(helper.make_node("Split", [qkv], [f"{i}.query", f"{i}.key", f"{i}.value"], axis=2, num_outputs=3))
-    y = g.node("MultiHeadAttention", [f"{i}.query", f"{i}.key", f"{i}.value", "", "lengths"], f"{i}.attended", "com.microsoft", num_heads=heads)
+    made = [f"{i}.query", f"{i}.key", f"{i}.value"]
+    g.nodes.append(helper.make_node("Split", [g.dense(x, f"{i}.qkv", weight, bias)], made, axis=2, num_outputs=3))
+    return made
+
+def _taken(g, x, name, width):
+    "The tokens that are asked for, of all sequences, one below the other."
+    flat = g.node("Reshape", [x, g.const(f"{name}.flat", np.array([-1, width], np.int64))], f"{name}.rows")
+    return g.node("Gather", [flat, "at"], f"{name}.taken")
+
+def _layer(g, w, x, i, heads, eps, whole, last):
+    mask = [] if whole else ["", "lengths"]
+    y = g.node("MultiHeadAttention", [*_asking(g, w, x, i), *mask], f"{i}.attended", "com.microsoft", num_heads=heads)
+    if whole and last: x, y = (_taken(g, v, f"{i}.{n}", w["word"].shape[1]) for n, v in (("x", x), ("y", y)))
     x = g.norm(g.dense(y, f"{i}.out", w[f"{i}.out.weight"], w[f"{i}.out.bias"], w.get(f"{i}.out.span")), x, f"{i}.norm1", w, eps)
     y = g.node("Gelu", [g.dense(x, f"{i}.up", w[f"{i}.up.weight"], w[f"{i}.up.bias"], w.get(f"{i}.up.span"))], f"{i}.gelu", "com.microsoft")
     return g.norm(g.dense(y, f"{i}.down", w[f"{i}.down.weight"], w[f"{i}.down.bias"], w.get(f"{i}.down.span")), x, f"{i}.norm2", w, eps)
 
-# %% ../../nbs/library/38_encoder/38_graph.ipynb #719bee58
+# %% ../../nbs/library/38_encoder/38_graph.ipynb #9a22a54d
 def build(
     weights: dict,      # arrays by the names above
     *,
@@ -81,24 +100,25 @@ def build(
     eps: float = 1e-12, # of the layer norms
     channels: tuple[str, ...] = (), # names of further inputs looked up in `channel.<name>`
     watched: tuple[str, ...] = (),  # names of values given out as well
+    whole: bool = False,    # the sequences of a batch are of one length, and only the tokens numbered in the input `at` are asked for
 ) -> bytes:             # a serialised ONNX model
-    "The graph: inputs `ids` (batch × length), `positions` (length), `lengths` (batch), one more for each channel; output `logits` when there is a head, else `hidden`, float32."
+    "The graph: inputs `ids` (batch × length), `positions` (length), `lengths` (batch; `at`, any number, when whole), one more for each channel; output `logits` when there is a head, else `hidden`, float32: batch × length × width, or one row for each `at`."
     from onnx import TensorProto, helper
     g = _Graph()
     x = _embedded(g, weights, channels, eps)
-    for i in range(layers): x = _layer(g, weights, x, i, heads, eps)
+    for i in range(layers): x = _layer(g, weights, x, i, heads, eps, whole, i == layers - 1)
     if "head.weight" in weights:
         y = g.node("MatMul", [x, g.const("head.weight", weights["head.weight"].astype(np.float32))], "head.y")
         x = g.node("Add", [y, g.const("head.bias", weights["head.bias"].astype(np.float32))], "logits")
     else: x = g.node("Identity", [x], "hidden")
     value = lambda name, dims, kind=TensorProto.INT32: helper.make_tensor_value_info(name, kind, dims)
-    inputs = [value("ids", ["batch", "length"]), value("positions", ["length"]), value("lengths", ["batch"]), *(value(c, ["batch", "length"]) for c in channels)]
-    graph = helper.make_graph(g.nodes, "encoder", inputs, [value(n, ["batch", "length", None], TensorProto.FLOAT) for n in (x, *watched)], g.constants)
+    inputs = [value("ids", ["batch", "length"]), value("positions", ["length"]), value("at", ["asked"]) if whole else value("lengths", ["batch"]), *(value(c, ["batch", "length"]) for c in channels)]
+    graph = helper.make_graph(g.nodes, "encoder", inputs, [value(n, None if whole else ["batch", "length", None], TensorProto.FLOAT) for n in (x, *watched)], g.constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)], ir_version=9)
     return model.SerializeToString()
 
-# %% ../../nbs/library/38_encoder/38_graph.ipynb #480caf60
-FORMAT = "2" # part of every fingerprint: raise it when the graph's shape changes
+# %% ../../nbs/library/38_encoder/38_graph.ipynb #13f6ce9c
+FORMAT = "3" # part of every fingerprint: raise it when the graph's shape changes
 
 def cached(
     fingerprint: str,          # hexadecimal, of everything the graph is made from

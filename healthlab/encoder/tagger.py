@@ -39,7 +39,7 @@ def _read(folder: Path):
     except (OSError, ValueError) as e: raise HealthlabError("a tagger cannot be read", folder.name, "Name one of healthlab/encoder/weights, or the folder a Tagger was saved to", "tagger-missing") from e
     except Exception as e: raise HealthlabError("a tagger's weights are damaged", folder.name, "Save it again, or restore healthlab/encoder/weights from the repository", "tagger-damaged") from e
 
-# %% ../../nbs/library/38_encoder/38e_tagger.ipynb #3f4794d6
+# %% ../../nbs/library/38_encoder/38e_tagger.ipynb #23c49b05
 def _softmax(y):
     e = np.exp(y - y.max(-1, keepdims=True))
     return e / e.sum(-1, keepdims=True)
@@ -49,15 +49,19 @@ def probabilities(
     made,         # `windows` of the texts
     names: tuple, # of the channels
     tokens: int = 1024, # padded tokens of a batch
-    step: int = 0,      # as for `batches`: with it, and a steady graph, a window gets the same in any company
+    whole: bool = False, # the graph was built so: only windows of one length share a batch, and each gets the same in any company
 ):
     "(words, probabilities) of each window, in order; words × tags."
-    out = [None] * len(made.rows)
-    for group in batches([len(r) for r in made.rows], tokens, step):
-        ids = padded([made.rows[i] for i in group], step or 1)
-        feed = {"ids": ids, "positions": np.arange(ids.shape[1], dtype=np.int32), "lengths": np.array([len(made.rows[i]) for i in group], np.int32)}
-        for k, c in enumerate(names): feed[c] = padded([made.features[i][k] for i in group], step or 1)
-        for i, y in zip(group, run.run(None, feed)[0]): out[i] = _softmax(y[[w[3] for w in made.words[i]]])
+    out, told = [None] * len(made.rows), [i for i, w in enumerate(made.words) if w]
+    for group in batches([len(made.rows[i]) for i in told], tokens, int(whole)):
+        group = [told[i] for i in group]
+        ids = padded([made.rows[i] for i in group])
+        feed = {"ids": ids, "positions": np.arange(ids.shape[1], dtype=np.int32)} | {c: padded([made.features[i][k] for i in group]) for k, c in enumerate(names)}
+        asked = [[w[3] for w in made.words[i]] for i in group]
+        if whole: answer = _softmax(run.run(None, feed | {"at": np.array([r * ids.shape[1] + t for r, a in enumerate(asked) for t in a], np.int32)})[0])
+        else: answer = _softmax(np.concatenate([y[a] for y, a in zip(run.run(None, feed | {"lengths": np.array([len(made.rows[i]) for i in group], np.int32)})[0], asked)]))
+        ends = np.cumsum([len(a) for a in asked])
+        for i, p in zip(group, np.split(answer, ends[:-1])): out[i] = p
     return zip(made.words, out)
 
 def spans_of(n: int, parts, labels: list[str], threshold: float) -> list[list[Tagged]]:
@@ -67,7 +71,7 @@ def spans_of(n: int, parts, labels: list[str], threshold: float) -> list[list[Ta
         if w: words[w[0][0]] += w; probability[w[0][0]].append(p)
     return [joined(w, np.concatenate(p), labels, threshold) if w else [] for w, p in zip(words, probability)]
 
-# %% ../../nbs/library/38_encoder/38e_tagger.ipynb #7f27e4e6
+# %% ../../nbs/library/38_encoder/38e_tagger.ipynb #13b2380e
 class Tagger:
     "Marks spans of text; made by `Tagger.train` or `Tagger.load`."
     def __init__(self, encoder: Base, card: dict, learnt: dict, channels: dict | None = None):
@@ -111,7 +115,7 @@ class Tagger:
     def tag(self, texts: list[str], *, threads: int | None = None, threshold: float = .5) -> list[list[Tagged]]:
         "Spans of each text, in order, without overlaps; offsets in characters of the text as given."
         made = windows([str(t) for t in texts], self.encoder, self.channels, self.card["size"], self.card["most"])
-        return spans_of(len(texts), probabilities(self.session(threads), made, ("shape", *self.channels), step=self.step), self.card["labels"], threshold)
+        return spans_of(len(texts), probabilities(self.session(threads), made, ("shape", *self.channels), whole=self.steady), self.card["labels"], threshold)
 
     def session(self, threads: int | None = None):
         "The graph ready to run."
@@ -123,7 +127,7 @@ class Tagger:
         return _steadied(self, texts)
 
     @property
-    def step(self) -> int: return 8 if any(k.endswith(".span") for k in self.learnt) else 0
+    def steady(self) -> bool: return any(k.endswith(".span") for k in self.learnt)
 
     def score(self, examples: list[Example], *, threads: int | None = None) -> dict[str, float]:
         "Precision, recall and F1 of exact spans on examples."
@@ -158,7 +162,7 @@ def _of(cls, encoder, card, net, channels):
     learnt = adapters(net) if card["rank"] else net.merged()
     return cls(encoder, {**card}, _unpacked(_packed(learnt)), channels)
 
-# %% ../../nbs/library/38_encoder/38e_tagger.ipynb #82e1ba45
+# %% ../../nbs/library/38_encoder/38e_tagger.ipynb #4bcaa245
 def _digest(learnt: dict) -> str:
     h = hashlib.blake2b(digest_size=16)
     for k in sorted(learnt): h.update(k.encode()); h.update(np.ascontiguousarray(learnt[k]).tobytes())
@@ -181,7 +185,7 @@ def _save(tagger, folder):
 
 def _export(tagger):
     e = tagger.encoder
-    make = lambda: build(merged(e.weights(tagger.card["layers"]), tagger.learnt), layers=tagger.card["layers"], heads=e.heads, eps=e.eps, channels=tuple(tagger.card["channels"]))
+    make = lambda: build(merged(e.weights(tagger.card["layers"]), tagger.learnt), layers=tagger.card["layers"], heads=e.heads, eps=e.eps, channels=tuple(tagger.card["channels"]), whole=tagger.steady)
     return cached(f"tag-{e.fingerprint[:12]}-{_digest(tagger.learnt)}", make)
 
 # %% ../../nbs/library/38_encoder/38e_tagger.ipynb #fb5c7589

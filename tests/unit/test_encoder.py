@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from healthlab.core.errors import HealthlabError
 from healthlab.encoder import Example, Span, Tagger, base, embed
@@ -12,7 +12,7 @@ from healthlab.encoder.base import batches, padded
 from healthlab.encoder.graph import build, quantised, session
 from healthlab.encoder.network import adapters, merged, network
 from healthlab.encoder.training import scored
-from healthlab.encoder.words import gold, joined, pieces, shape, tags, windows
+from healthlab.encoder.words import gold, joined, pieces, shape, tags, tokenized, windows
 
 TEXT = st.text(alphabet=st.one_of(st.sampled_from("abcXYZ 019.,\n-"), st.characters(codec="utf-8")), max_size=900)
 
@@ -93,6 +93,18 @@ def test_words_keep_their_offsets(texts):
     for n, t in enumerate(texts):
         seen = {i for words in made.words for m, a, b, _ in words if m == n for i in range(a, b)}
         assert all(i in seen for i, c in enumerate(t) if c.isascii() and c.isalnum())
+
+
+@settings(max_examples=150, deadline=None)
+@given(TEXT)
+@example("O'Neil-Smith's 3/4'98 [MASK] a\x01b \u200bZo\u00eb")
+def test_words_looked_up_one_by_one_are_those_of_the_tokenizer(text):
+    "Cutting plain text ourselves changes nothing: tokens, offsets and owners are the tokenizer's."
+    e = base().tokenizer.encode("".join(c for c in text if not "\ud800" <= c < "\ue000"), add_special_tokens=False)
+    words = {}
+    for token, (a, b), owner in zip(e.ids, e.offsets, e.word_ids): words.setdefault(owner, []).append((a, b, token))
+    clean = "".join(c for c in text if not "\ud800" <= c < "\ue000")
+    assert [(a, b, list(t)) for a, b, t in tokenized(clean, base())] == [(w[0][0], w[-1][1], [t for *_, t in w]) for w in words.values()]
 
 
 def test_shape_tells_case_digits_and_what_stands_before():
