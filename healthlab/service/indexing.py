@@ -3,15 +3,18 @@
 # %% auto #0
 __all__ = ['INFINITY', 'KINDS', 'UCUM', 'LIMITS', 'IMPLIED', 'TEXTS', 'COLUMNS', 'TABLE', 'NOTHING_FROM_NOTHING', 'TEXT_KEYS',
            'TAG', 'Row', 'folded', 'span', 'in_base', 'quantity_columns', 'tokens', 'texts', 'dates', 'quantities',
-           'references', 'target', 'uris', 'strings', 'resolver', 'plan', 'begins', 'starts', 'may_give', 'plan_of',
-           'rows', 'composite', 'words', 'patients']
+           'references', 'target', 'uris', 'strings', 'resolver', 'plan', 'begins', 'starts', 'may_give', 'Way',
+           'Unsure', 'ways', 'onward', 'of_type', 'condition', 'says', 'points_to', 'walked', 'ways_of', 'given',
+           'plan_of', 'rows', 'composite', 'words', 'patients']
 
-# %% ../../nbs/library/90_service/90a_indexing.ipynb #7ad5457d
+# %% ../../nbs/library/90_service/90a_indexing.ipynb #d16aeb22
 import base64, calendar, re, unicodedata
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import NamedTuple
 
+from ..fhir.elements import is_a, is_resource, known, steps
 from ..fhir.operations import Node
 from ..fhir.path import compile as compile_path
 from ..fhir.temporal import parse as parse_time
@@ -149,7 +152,7 @@ def target(reference: str) -> tuple[str | None, str | None]:
     bits = reference.split("/")
     return (bits[0], bits[1]) if len(bits) == 2 or (len(bits) == 4 and bits[2] == "_history") else (None, None)
 
-# %% ../../nbs/library/90_service/90a_indexing.ipynb #148b299d
+# %% ../../nbs/library/90_service/90a_indexing.ipynb #fb8f1f3a
 def uris(kind, d) -> list[tuple]: return [(d,)] if isinstance(d, str) else []
 def strings(kind, d) -> list[tuple]: return [(folded(t), t) for t in texts(kind, d)]
 
@@ -191,19 +194,101 @@ def may_give(expression, keys) -> bool:
     wanted = starts(expression)
     return wanted is None or any(k.startswith(wanted, k[:1] == "_") for k in keys)
 
+# %% ../../nbs/library/90_service/90a_indexing.ipynb #276ea857
+class Way(NamedTuple):
+    "One walk through the JSON."
+    steps: tuple # keys to follow, and conditions on what was reached
+    kind: str    # the FHIR type of what is there
+
+class Unsure(Exception):
+    "Only evaluating the expression tells."
+
+def ways(e,         # an expression's tree
+         kind: str, # the type it starts from
+         ) -> list[Way]:
+    "The walks of an expression; `Unsure` when it is none."
+    if e is None: raise Unsure
+    if e.op == "binary" and e.value == "|": return ways(e.args[0], kind) + ways(e.args[1], kind)
+    if e.op == "group": return ways(e.args[0], kind)
+    if e.op == "name": return [Way((), kind)] if e.value[0].isupper() and is_a(kind, e.value) else onward(Way((), kind), e.value)
+    if e.op == "member": return [w for b in ways(e.args[0], kind) for w in onward(b, e.value)]
+    if e.op == "call" and e.value == "ofType" and len(e.args) == 2: return of_type(ways(e.args[0], kind), e.args[1])
+    if e.op == "call" and e.value == "where" and len(e.args) == 2: return [w._replace(steps=(*w.steps, condition(e.args[1]))) for w in ways(e.args[0], kind)]
+    raise Unsure
+
+def onward(w: Way, name: str) -> list[Way]:
+    "A walk's next element; of a choice, one walk for each type."
+    found = steps(w.kind, name)
+    if found is None or any(s.kind is None or is_resource(s.kind) or s.kind in ("Resource", "Element") for s in found): raise Unsure
+    return [Way((*w.steps, s.key), s.kind) for s in found]
+
+def of_type(found: list[Way], name) -> list[Way]:
+    if name is None or name.op != "name" or not known(name.value) or any(w.kind != name.value and is_a(w.kind, name.value) for w in found): raise Unsure
+    return [w for w in found if w.kind == name.value]
+
+def condition(e) -> Callable:
+    "`where(system = 'phone')` and `where(resolve() is Patient)` as functions."
+    if e is not None and e.op == "is" and e.args[0].op == "call" and e.args[0].value == "resolve" and e.args[0].args[:1] in ((), (None,)): return partial(points_to, e.value)
+    if e is not None and e.op == "binary" and e.value == "=" and e.args[0].op == "name" and e.args[1].op == "literal" and isinstance(e.args[1].value, str): return partial(says, e.args[0].value, e.args[1].value)
+    raise Unsure
+
+def says(name, wanted, d): return type(d) is dict and d.get(name) == wanted
+
+def points_to(kind, d):
+    text = d.get("reference") if type(d) is dict else d
+    if isinstance(text, str) and text[:1] == "#": raise Unsure # one of the resource's own
+    return (resolver(text) or {}).get("resourceType") == kind
+
+# %% ../../nbs/library/90_service/90a_indexing.ipynb #99dea988
+def walked(found: list[Way], data: dict) -> list[tuple]:
+    "(type, value) of what the walks reach in an object."
+    out = []
+    for way, kind in found:
+        at = [data]
+        for s in way:
+            if type(s) is str: at = _below(at, s)
+            else: at = [x for x in at if s(x)]
+            if not at: break
+        for x in at: out.append((kind, x))
+    return out
+
+def _below(at, key):
+    out = []
+    for x in at:
+        if type(x) is dict and (v := x.get(key)) is not None:
+            if type(v) is list: out += [y for y in v if y is not None]
+            else: out.append(v)
+    return out
+
+@lru_cache(maxsize=None)
+def ways_of(expression, kind: str) -> tuple | None:
+    "The walks of a compiled expression, None when it is none."
+    try: return tuple(ways(expression.tree, kind))
+    except Unsure: return None
+
+def given(found, expression, resource: dict, context=None, kind: str | None = None) -> list[tuple]:
+    "(type, value) of what an expression finds."
+    if found is not None:
+        try: return walked(found, resource if context is None else context)
+        except Unsure: pass
+    items = expression.items(resource, resolver=resolver) if context is None else expression.items(resource, context=context, kind=kind, resolver=resolver)
+    return [(i.kind, i.data) if type(i) is Node else (None, i) for i in items]
+
 @lru_cache(maxsize=4096)
 def plan_of(kind: str, keys: frozenset) -> tuple:
-    "The part of `plan` that can find something in a resource with these elements."
-    return tuple(row for row in plan(kind) if may_give(row[1], keys))
+    "The part of `plan` that can find something in a resource with these elements: (parameter, its walks, expression, components)."
+    plain = {k.lstrip("_") for k in keys}
+    def here(found): return None if found is None else tuple(w for w in found if not w.steps or w.steps[0] in plain)
+    rows = ((p, here(ways_of(e, kind)), e, parts) for p, e, parts in plan(kind) if may_give(e, keys))
+    return tuple(r for r in rows if r[1] != ())
 
-# %% ../../nbs/library/90_service/90a_indexing.ipynb #9134a063
+# %% ../../nbs/library/90_service/90a_indexing.ipynb #e5f91545
 def rows(resource: dict,  # a resource
          ) -> list[Row]:  # its index rows, each once
     "The index rows of a resource."
     found = {}
-    for p, expression, components in plan_of(resource["resourceType"], frozenset(resource)):
-        for part, item in enumerate(expression.items(resource, resolver=resolver)):
-            kind, data = (item.kind, item.data) if type(item) is Node else (None, item)
+    for p, found_by, expression, components in plan_of(resource["resourceType"], frozenset(resource)):
+        for part, (kind, data) in enumerate(given(found_by, expression, resource)):
             if p.kind != "composite":
                 for v in COLUMNS[p.kind](kind, data):
                     if v and v[0] is not None or p.kind in ("reference", "token"): found[Row(TABLE[p.kind], p.code, 0, v)] = None
@@ -213,13 +298,9 @@ def rows(resource: dict,  # a resource
 
 def composite(p: Parameter, components, resource, part, kind, data) -> list[Row]:
     "The rows of one piece of a composite; none unless every component has a value."
-    if not all(may_give(e, data) for e in components): return []
     found = []
     for n, (c, expression) in enumerate(zip(p.components, components)):
-        mine = []
-        for item in expression.items(resource, context=data, kind=kind, resolver=resolver):
-            k, d = (item.kind, item.data) if type(item) is Node else (None, item)
-            mine += [Row(TABLE[c.kind], f"{p.code}${n}", part, v) for v in COLUMNS[c.kind](k, d)]
+        mine = [Row(TABLE[c.kind], f"{p.code}${n}", part, v) for k, d in given(ways_of(expression, kind) if kind else None, expression, resource, data, kind) for v in COLUMNS[c.kind](k, d)]
         if not mine: return []
         found += mine
     return found

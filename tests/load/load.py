@@ -1,12 +1,12 @@
 """Load on the service as clients put it there: creates, reads and searches of FHIR resources, in the mix of MIX, over kept connections; every
 write durable before it is answered, every access recorded. Generator and service share the machine, and both count.
 
-    python tests/load/load.py [--seconds 60] [--rate 0] [--connections 24] [--workers 2] [--threads 16] [--patients 20] [--save]
+    python tests/load/load.py [--seconds 60] [--rate 620] [--connections 16] [--workers 2] [--threads 16] [--patients 20] [--save]
 
-Without --rate every connection asks again as soon as it is answered: what the service can do. With it requests fall due at random moments, so many a second on
-average, and a request's time counts from when it was due: what a client meets at that load, waiting for a free connection included.
+Two rounds. In the first every connection asks again as soon as it is answered: what the service can do. In the second requests fall due at random moments, --rate a
+second on average, and a request's time counts from when it was due: what a client meets at that load, waiting for a free connection included.
 
-Prints one table; --save keeps it under tests/load/results with the date. Exits 1 when an answer was not the expected one.
+Prints a table for each; --save keeps it under tests/load/results with the date. Exits 1 when an answer was not the expected one.
 """
 import argparse
 import asyncio
@@ -152,17 +152,20 @@ async def main(a):
         from healthlab.service.clients import add_client
         from healthlab.service.tokens import issue
         me = add_client("load", scopes=["system/*.cruds", "metrics"], role="steward")["client_id"]
-        token = issue(me, me, "system/*.cruds metrics", "steward", "load", seconds=3600)[0] if "seconds" in issue.__code__.co_varnames else issue(me, me, "system/*.cruds metrics", "steward", "load")[0]
+        token = issue(me, me, "system/*.cruds metrics", "steward", "load", seconds=3600)[0]
         world = World(a.patients, a.seed)
         for b in world.bundles():
             status, _, text = await line.ask("POST", "/fhir", b, token)
             if status != 200: sys.exit(text.decode()[-2000:])
-        for seconds in (min(5, a.seconds), a.seconds): # the first is to warm up
+        rounds = {}
+        for name, seconds, rate in (("warm", min(5, a.seconds), 0), ("capacity", a.seconds / 2, 0), ("due", a.seconds, a.rate)):
             rows, wrong, cpu, own, start = [], [], ticks(family(server.pid)), time.process_time(), time.perf_counter()
-            due = dues(a.rate, world.rng, start + seconds)
+            due = dues(rate, world.rng, start + seconds)
             await asyncio.gather(*(client(port, token, world, due, rows, wrong) for _ in range(a.connections)))
             took, cpu, own = time.perf_counter() - start, ticks(family(server.pid)) - cpu, time.process_time() - own
-        return report(a, rows, wrong, took, cpu, own, ready, len(world.resources))
+            rounds[name] = measured(rows, wrong, took, cpu, own, rate)
+            if name != "warm": print(rounds[name]["table"], flush=True)
+        return report(a, rounds, ready, len(world.resources))
     finally:
         server.send_signal(signal.SIGTERM)
         try: server.wait(20)
@@ -170,30 +173,37 @@ async def main(a):
         subprocess.run(["rm", "-rf", str(folder)])
 
 
-def report(a, rows, wrong, took, cpu, own, ready, stored):
+def measured(rows, wrong, took, cpu, own, rate):
+    "A round's figures, and its table."
     def at(times, share): return sorted(times)[min(len(times) - 1, int(share * len(times)))] * 1000
     every = [t for _, t in rows]
     lines = [f"{'request':<34}{'n':>8}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}"]
     for what in [*(n for n, _ in MIX), "all"]:
         times = [t for w, t in rows if what in ("all", w)]
         if times: lines.append(f"{what:<34}{len(times):>8,}{at(times, .5):>9.1f}{at(times, .95):>9.1f}{at(times, .99):>9.1f}")
-    due = f", {a.rate:,.0f} a second due" if a.rate else ""
-    lines += ["", f"{len(rows) / took:,.0f} requests a second over {took:.0f} s, {a.connections} connections{due}, {len(wrong)} wrong answers; {stored:,} resources at the start",
-              f"CPU a request: service {cpu / len(rows) * 1e3:.2f} ms, generator {own / len(rows) * 1e3:.2f} ms; ready {ready:.2f} s after start", f"{os.cpu_count()} cores, {a.workers} workers of {a.threads} threads"]
-    print("\n".join(lines))
+    figures = dict(due_per_second=rate or None, requests_per_second=round(len(rows) / took), p50_ms=round(at(every, .5), 1), p99_ms=round(at(every, .99), 1), wrong=len(wrong),
+                   service_cpu_ms=round(cpu / len(rows) * 1e3, 2), generator_cpu_ms=round(own / len(rows) * 1e3, 2))
+    due = f" ({rate:,.0f} due)" if rate else " (as many as it can)"
+    lines += ["", f"{len(rows) / took:,.0f} requests a second{due} over {took:.0f} s, {len(wrong)} wrong answers; CPU a request: service {figures['service_cpu_ms']:.2f} ms, generator {figures['generator_cpu_ms']:.2f} ms", ""]
     for w in wrong[:5]: print(w)
+    return dict(figures, table="\n".join(lines))
+
+
+def report(a, rounds, ready, stored):
+    line = f"{os.cpu_count()} cores for service and generator, {a.workers} workers of {a.threads} threads, {a.connections} connections; {stored:,} resources at the start; ready {ready:.2f} s after start"
+    print(line)
     if a.save:
         target = ROOT / "tests" / "load" / "results"
         target.mkdir(exist_ok=True)
-        figures = dict(due_per_second=a.rate or None, connections=a.connections, requests_per_second=round(len(rows) / took), p50_ms=round(at(every, .5), 1), p99_ms=round(at(every, .99), 1), wrong=len(wrong), service_cpu_ms=round(cpu / len(rows) * 1e3, 2), generator_cpu_ms=round(own / len(rows) * 1e3, 2), ready_s=round(ready, 2))
-        (target / f"{time.strftime('%Y-%m-%d')}-load.json").write_text(json.dumps(dict(command="make load", mix=dict(MIX), **figures), indent=1) + "\n")
-        (target / f"{time.strftime('%Y-%m-%d')}-load.md").write_text("```\n" + "\n".join(lines) + "\n```\n")
-    return 1 if wrong else 0
+        tables = [rounds[n].pop("table") for n in ("capacity", "due")]
+        (target / f"{time.strftime('%Y-%m-%d')}-load.json").write_text(json.dumps(dict(command="make load", mix=dict(MIX), connections=a.connections, ready_s=round(ready, 2), capacity=rounds["capacity"], due=rounds["due"]), indent=1) + "\n")
+        (target / f"{time.strftime('%Y-%m-%d')}-load.md").write_text("```\n" + "\n".join([*tables, line]) + "\n```\n")
+    return 1 if any(r["wrong"] for r in rounds.values()) else 0
 
 
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__)
-    for name, kind, usual in (("seconds", float, 60), ("connections", int, 24), ("workers", int, 2), ("threads", int, 16), ("patients", int, 20), ("seed", int, 7), ("rate", float, 0)): p.add_argument(f"--{name}", type=kind, default=usual)
+    for name, kind, usual in (("seconds", float, 60), ("connections", int, 16), ("workers", int, 2), ("threads", int, 16), ("patients", int, 20), ("seed", int, 7), ("rate", float, 620)): p.add_argument(f"--{name}", type=kind, default=usual)
     p.add_argument("--folder", default=None, help="where the store of the run lies (default: the temporary folder)")
     p.add_argument("--save", action="store_true")
     sys.exit(asyncio.run(main(p.parse_args())))
