@@ -19,29 +19,45 @@ from .terms import ATC, Terms, plain, terms
 SYSTEMS = {"Diagnosis": (SNOMED, ICD10CM), "SymptomOrSign": (SNOMED, ICD10CM), "MedicationName": (RXNORM, ATC, SNOMED), "MedicationClass": (ATC, RXNORM), "ExaminationName": (LOINC, SNOMED), "TreatmentName": (SNOMED,), "Allergen": (RXNORM, SNOMED), "BodyStructure": (SNOMED,)}
 _KINDS = {"Diagnosis": ("diagnosis", "symptom"), "SymptomOrSign": ("symptom", "diagnosis"), "MedicationName": ("medication", "substance"), "Allergen": ("substance", "medication"), "ExaminationName": ("examination", "procedure"), "TreatmentName": ("procedure", "medication"), "BodyStructure": ("anatomy",)}
 
-# %% ../../nbs/library/50_nlp/55_linking.ipynb #11fe2bc6
+# %% ../../nbs/library/50_nlp/55_linking.ipynb #27542c5f
+_SPELLED = [(re.compile(p, re.I), r) for p, r in ((r"aem", "em"), (r"oea", "ea"), (r"\boed", "ed"), (r"\boes", "es"), (r"phaeo", "pheo"), (r"tumour", "tumor"), (r"\bleuc(?!ine)", "leuk"), (r"paed", "ped"), (r"aest", "est"), (r"\s+", " "))]
+_ADJECTIVES = [(re.compile(p, re.I), r) for p, r in (
+    (r"\b(\w{3,}(?:ur|em))ic\b", r"\1ia"), (r"\b(\w{3,}(?:pleg|path|pen|troph))ic\b", r"\1y"), (r"(pleg|pen)y\b", r"\1ia"), (r"\b(hypo|hyper)tensive\b", r"\1tension"), (r"\b(?!nephr|psych|oti)(\w{3,})otic\b", r"\1osis"), (r"\b(chole)static\b", r"\1stasis"), (r"\b(\w{4,})itic\b", r"\1itis"), (r"\b(\w{3,}kine)tic\b", r"\1sia"), (r"\b(\w{4,}therm)ic\b", r"\1ia"),
+    (r"\bepileptic\b(?! sei)", "epilepsy"), (r"\bpsychotic\b", "psychosis"), (r"\bschizophrenic\b", "schizophrenia"), (r"\bdepress(?:ed|ive)\b", "depression"), (r"\banxious\b", "anxiety"), (r"\bobese\b", "obesity"), (r"\bcomatose\b", "coma"), (r"\bdemented\b", "dementia"), (r"\bdiabetic$", "diabetes mellitus"), (r"\bedematous\b", "edema"), (r"\bdystonic\b", "dystonia"), (r"\bhypothyroid\b", "hypothyroidism"), (r"\bhyperthyroid\b", "hyperthyroidism"),
+    (r"\bamnesic\b", "amnesia"), (r"\bparkinsonian\b", "parkinsonism"), (r"\bicterus\b", "jaundice"), (r"\bemesis\b", "vomiting"), (r"\b(?:hyper)?pyrexia\b|\bhyperthermia\b|\bfebrile\b", "fever"), (r"\bexanthema?\b", "rash"), (r"\bswelling\b", "edema"), (r"\bconvulsive\b", "convulsions"), (r"\bhemorrhagic\b", "hemorrhage"), (r"\bthrombi\b|\bthrombus\b|\bclots?\b", "thrombosis"), (r"\bischemic\b", "ischemia"))]
+_ORGANS = "ovarian ovary|prostatic prostate|gastric stomach|pancreatic pancreas|cervical cervix|endometrial endometrium|esophageal esophagus|testicular testis|uterine uterus|colonic colon|colorectal colon|rectal rectum|cerebral brain|laryngeal larynx|oral mouth|vesical bladder|mammary breast|adrenal adrenal gland|thymic thymus|hypophyseal pituitary|nasopharyngeal nasopharynx|cutaneous skin|bronchial bronchus"
 _REWRITES = [(re.compile(p, re.I), r) for p, r in (
-    (r"\b(?:cancer|carcinoma|adenocarcinoma|malignancy|ca)s?\b", "malignant neoplasm"), (r"\btumou?rs?\b", "neoplasm"), (r"\b(?:renal)\b", "kidney"), (r"\b(?:cardiac)\b", "heart"), (r"\b(?:hepatic)\b", "liver"), (r"\b(?:pulmonary)\b", "lung"),
-    (r"\b(?:high blood pressure|elevated blood pressure|htn)\b", "essential hypertension"), (r"\b(?:mi|heart attack)\b", "myocardial infarction"), (r"\bcva\b|\bstroke\b", "cerebral infarction"), (r"\bckd\b", "chronic kidney disease"), (r"\bchf\b", "heart failure"),
+    (r"\b(?:cancer|carcinoma|adenocarcinoma|malignanc(?:y|ie)|ca)s?\b", "malignant neoplasm"), (r"\btumors?\b", "neoplasm"), (r"\bneoplasia\b", "neoplasm"), *((rf"\b{a}(?= (?:\w+ )?(?:malignant )?neoplasm)", b) for a, b in (o.split(" ", 1) for o in _ORGANS.split("|"))),
+    (r"\b(?:renal)\b", "kidney"), (r"\b(?:cardiac|cardiovascular|myocardial(?! infarct| ischem))\b", "heart"), (r"\b(?:hepatic)\b", "liver"), (r"\b(?:pulmonary)\b", "lung"),
+    (r"\b(?:(?:high|elevat\w+|rais\w+|increas\w+|rise)(?: in)?(?: \w+){0,2} blood pressure|htn)\b", "essential hypertension"), (r"\b(?:low\w*|reduc\w+|decreas\w+|fall|drop)(?: in)?(?: \w+){0,2} blood pressure\b", "hypotension"), (r"\b(?:mi|heart attack)\b", "myocardial infarction"), (r"\bcva\b|\bstrokes?\b|\bcerebrovascular accidents?\b", "cerebral infarction"), (r"\bckd\b", "chronic kidney disease"), (r"\bchf\b", "heart failure"),
     (r"\bcopd\b", "chronic obstructive pulmonary disease"), (r"\bcad\b", "atherosclerotic heart disease of native coronary artery"), (r"\bdvt\b", "deep vein thrombosis"), (r"\bpe\b", "pulmonary embolism"), (r"\bgerd\b", "gastro-esophageal reflux disease"), (r"\baf(?:ib)?\b", "atrial fibrillation"),
     (r"\b(?:t2dm|dm2|type ii diabetes(?: mellitus)?|type 2 diabetes)\b", "type 2 diabetes mellitus"), (r"\b(?:t1dm|dm1|type i diabetes)\b", "type 1 diabetes mellitus"), (r"\bdiabetes\b(?! (?:mellitus|insipidus))", "diabetes mellitus"), (r"\buti\b", "urinary tract infection"), (r"\bra\b", "rheumatoid arthritis"), (r"\bsle\b", "systemic lupus erythematosus"),
-    (r"\bms\b", "multiple sclerosis"), (r"\bpd\b", "parkinson disease"), (r"\bad\b", "alzheimer disease"), (r"\bals\b", "amyotrophic lateral sclerosis"), (r"\bkidney stones?\b", "calculus of kidney"), (r"\bgallstones?\b", "calculus of gallbladder"), (r"\bseizures?\b", "convulsions"), (r"\bitching\b", "pruritus"), (r"\blow blood pressure\b", "hypotension"),
-    (r"\bfast heart rate\b", "tachycardia"), (r"\bbleeding\b", "hemorrhage"), (r"\bhaem", "hem"), (r"\boedema", "edema"), (r"\banaem", "anem"), (r"\bleukaem", "leukem"), (r"\boesoph", "esoph"), (r"\bdiarrhoea", "diarrhea"), (r"\bischaem", "ischem"), (r"\bparalys", "paralys"), (r"\bfever\b", "fever, unspecified"), (r"\bheadaches?\b", "headache"),
-    (r"\b(?:acute|chronic|severe|mild|moderate|recurrent|progressive|bilateral|left|right|idiopathic|familial|hereditary|early-onset|sporadic|primary|advanced|metastatic|new-onset|known)\s+", ""), (r"\s+(?:disorders?|diseases?|syndromes?)$", ""))]
+    (r"\bms\b", "multiple sclerosis"), (r"\bpd\b", "parkinson disease"), (r"\bad\b", "alzheimer disease"), (r"\bals\b", "amyotrophic lateral sclerosis"), (r"\bkidney stones?\b", "calculus of kidney"), (r"\bgall ?stones?\b", "calculus of gallbladder"), (r"\bseizures?\b", "convulsions"), (r"\bitch(?:ing|iness|y)?\b", "pruritus"), (r"\blow blood pressure\b", "hypotension"), (r"\bmental(?:ly)? (?:retard\w+|handicap\w*)\b", "intellectual disabilities"),
+    (r"\b(?:aids|hiv(?:-infected|[- ](?:1 )?infections?)?|acquired immunodeficiency syndrome)\b", "human immunodeficiency virus disease"), (r"\bfast heart rate\b", "tachycardia"), (r"\bbleeding\b", "hemorrhage"), (r"\bfever\b", "fever, unspecified"), (r"\bheadaches?\b", "headache"), (r"\b(?:skin )?(?:rash|eruption)e?s?\b", "rash and nonspecific skin eruption"),
+    (r"\bnephrotoxic(?:ity|ities)?\b|\b(?:toxic )?nephropath(?:y|ies)\b|\bkidney (?:damage|injury|lesions?|toxicity|disorder|abnormalit\w+)\b", "disorder of kidney, toxic nephropathy"), (r"\bhepatotoxic(?:ity|ities)?\b|\bliver (?:damage|injury|toxicity)\b", "toxic liver disease"), (r"\bcardiotoxic(?:ity)?\b|\bheart (?:damage|injury|toxicity|dysfunction|abnormalit\w+|complications?|disorder)\b", "heart disease, unspecified"),
+    (r"\bneurotoxic(?:ity)?\b", "toxic encephalopathy"), (r"\bototoxic(?:ity)?\b", "ototoxic hearing loss"), (r"\b(kidney|liver|heart|respiratory|adrenal|adrenocortical|ventricular) (?:insufficiency|impairment|dysfunction|decompensation)\b", r"\1 failure"), (r"\b(?:visual|vision) (?:impairment|deficits?|failure|disturbances?)\b|\b(?:loss|impairment) of (?:vision|sight)\b", "visual loss"),
+    (r"\b(?:hearing|auditory) (?:impairment|deficits?|dysfunction)\b|\bdeaf(?:ness)?\b", "hearing loss"), (r"\bmemory (?:impairments?|deficits?|loss|dysfunction)\b|\bimpair\w+ (?:of|in) memory\b", "amnesia"), (r"\bcognitive (?:deficits?|dysfunction|decline)\b", "cognitive impairment"), (r"\b(?:neuro|my|cardiomy|encephal|retin)opathies\b", lambda m: m[0][:-3] + "y"),
+    (r"\b(\w+) (?:addiction|addicts?)\b", r"\1 dependence"), (r"\bheart block\b", "atrioventricular block"), (r"\b(?:damage|injury|lesions?|toxicity|dysfunction|impairment|abnormalit(?:y|ies))$", "disorder"),
+    (r"\b(?:acute|chronic|severe|mild|moderate|recurrent|progressive|bilateral|left|right|idiopathic|familial|hereditary|inherited|early-onset|late-onset|sporadic|primary|secondary|advanced|metastatic|new-onset|known|transient|reversible|fatal|isolated|classical?|typical|x-linked|autosomal|dominant|recessive|congenital|juvenile|infantile|adult|human|spontaneous|symptomatic|toxic|drug|\S+-(?:induced|associated|related|like|mediated|onset))\s+", ""), (r"\s+(?:type )?(?:[ivx]{1,3}|\d|[12]?[abc])$", ""), (r"\s+(?:disorders?|diseases?|syndromes?|symptoms?|patients?)$", ""))]
 
 @lru_cache(maxsize=50_000)
 def variants(name: str # a mention
             ) -> tuple[str, ...]:
     "The mention and how a classification may write it, all different in plain form."
     out, seen = [name], {plain(name)}
+    def add(now):
+        if now and plain(now) not in seen: seen.add(plain(now)); out.append(now)
+        return now or name
     now = name
+    for pattern, to in _SPELLED: now = pattern.sub(to, now)
+    now = add(now.strip())
+    for pattern, to in _ADJECTIVES: now = add(pattern.sub(to, now).strip())
     for pattern, to in _REWRITES:
-        new = pattern.sub(to, now).strip()
-        if new != now and new and plain(new) not in seen: seen.add(plain(new)); out.append(new)
-        if to: now = new or now
+        new = add(pattern.sub(to, now).strip())
+        if to: now = new
     return tuple(out)
 
-# %% ../../nbs/library/50_nlp/55_linking.ipynb #d37919a2
+# %% ../../nbs/library/50_nlp/55_linking.ipynb #6c4f25a6
 _WIDTH = 1 << 18
 
 @lru_cache(maxsize=4)
@@ -54,7 +70,7 @@ class Index:
     def __init__(self, store: Terms, system: str):
         self.codes, self.names, plains = [], [], []
         for code, name, _ in store.names(system):
-            if system == ICD10CM and (len(code) > 6 or code[0] in "VWXY"): continue
+            if system == ICD10CM and (len(code) > 6 or code[0] in "VWXYZ"): continue
             self.codes.append(code); self.names.append(name); plains.append(plain(name))
         counts = _vectorizer().transform(plains)
         seen = np.bincount(counts.indices, minlength=_WIDTH)
@@ -82,7 +98,7 @@ class Index:
 @lru_cache(maxsize=8)
 def _index(path: str, system: str) -> Index: return Index(terms(path), system)
 
-# %% ../../nbs/library/50_nlp/55_linking.ipynb #d85cea95
+# %% ../../nbs/library/50_nlp/55_linking.ipynb #fff10af0
 _vectors: dict[str, np.ndarray] = {}
 
 def _embed(names: list[str]) -> np.ndarray:
@@ -98,21 +114,32 @@ _WEIGHTS = (-2.96, .03, 2.95, .80)
 def _probability(char: float, meaning: float, lead: float) -> float:
     return float(1 / (1 + np.exp(-(_WEIGHTS[0] + _WEIGHTS[1] * char + _WEIGHTS[2] * meaning + _WEIGHTS[3] * lead))))
 
+# circumstances that a mention would name if it meant them
+_CIRCUMSTANCE = re.compile(r"pregnan|childbirth|puerper|newborn|neonat|perinatal|f(?:o)?etus|f(?:o)?etal|congenital|postproc|postpartum|intraoperat|screening|exposure|poisoning|adverse|sequela|traumatic|injur|examination|complicati|donor|transplant|histor|burn|syphil|tubercul|gonoc|gout|drug|alcohol|without|other specified|secondary|in diseases classified", re.I)
+
+def _unsaid(name: str, said: str) -> float:
+    "What it costs a concept that its name tells of circumstances the mention does not."
+    return .12 * min(2, len({w.lower() for w in _CIRCUMSTANCE.findall(name)} - {w.lower() for w in _CIRCUMSTANCE.findall(said)}))
+
 def _ranked(index: Index, mention: str, k: int) -> list[tuple[str, float, float]]:
-    "(code, likeness of characters, likeness of meaning) of the best concepts."
+    "(code, likeness of characters, likeness of meaning) of the best concepts, at most two of a category."
     forms = variants(mention)
     seen: dict[int, float] = {}
     for hits in index.nearest(list(forms)):
         for row, s in hits: seen[row] = max(seen.get(row, 0.), s)
     if not seen: return []
-    rows = sorted(seen, key=lambda r: -seen[r])[:40]
+    rows, said = sorted(seen, key=lambda r: -seen[r])[:48], " ".join(forms)
     v = _embed([forms[0], forms[-1], *(index.names[r] for r in rows)])
     meaning = np.maximum(v[2:] @ v[0], v[2:] @ v[1])
     best: dict[str, tuple[float, float]] = {}
     for r, m in zip(rows, meaning):
-        now = (seen[r], float(m))
+        now = (seen[r], float(m) - _unsaid(index.names[r], said))
         if sum(now) > sum(best.get(index.codes[r], (0., 0.))): best[index.codes[r]] = now
-    return sorted(((c, a, b) for c, (a, b) in best.items()), key=lambda t: (-(t[1] + t[2]), len(t[0]), t[0]))[:k]
+    out, held = [], {}
+    for c, a, b in sorted(((c, a, b) for c, (a, b) in best.items()), key=lambda t: (-(t[1] + t[2]), len(t[0]), t[0])):
+        held[c[:3]] = held.get(c[:3], 0) + 1
+        if "." not in c and len(c) > 3 or held[c[:3]] <= 2: out.append((c, a, b))
+    return out[:k]
 
 # %% ../../nbs/library/50_nlp/55_linking.ipynb #a1641d09
 @lru_cache(maxsize=100_000)

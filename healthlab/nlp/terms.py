@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['ATC', 'UMLS', 'plain', 'Name', 'Terms', 'icd10cm', 'catalogue', 'terms']
 
-# %% ../../nbs/library/50_nlp/54_terms.ipynb #d3e0b5d3
+# %% ../../nbs/library/50_nlp/54_terms.ipynb #81092dfa
 import re
 import sqlite3
 import threading
@@ -16,6 +16,7 @@ from msgspec import Struct
 from ..core.errors import HealthlabError, InputError
 from ..core.settings import settings
 from ..hospital.catalogue import ICD10CM, LOINC, RXNORM, SNOMED, table
+from .names import LEARNT, learnt
 
 ATC, UMLS = "http://www.whocc.no/atc", "http://www.nlm.nih.gov/research/umls"
 
@@ -91,14 +92,15 @@ class Terms:
     def _repr_markdown_(self):
         return "\n".join(["| system | version | names |", "|---|---|---|", *(f"| {s} | {v} | {n:,} |" for s, (v, n) in self.releases().items())])
 
-# %% ../../nbs/library/50_nlp/54_terms.ipynb #644614ee
+# %% ../../nbs/library/50_nlp/54_terms.ipynb #ea7cb024
 def icd10cm() -> Iterator[Name]:
-    "ICD-10-CM's categories and codes with their inclusion terms, without the encounter extensions of injuries."
+    "ICD-10-CM's categories and codes with their inclusion terms, without the encounter extensions of injuries; then the names learnt from texts."
     import simple_icd_10_cm as icd
     for code in icd.get_all_codes(True):
         if not re.match(r"[A-Z]\d", code) or "-" in code or len(code) > (8 if code[0] not in "STVWXY" else 6): continue
         yield Name(code, icd.get_description(code), True, "diagnosis")
         for t in icd.get_inclusion_term(code): yield Name(code, re.sub(r"\s+NOS$", "", t), False, "diagnosis")
+    yield from (Name(code, name, False, "diagnosis") for code, name in learnt())
 
 _TESTS = frozenset("colonoscopy mammogram echo ecg cxr cthead ctabd hipxr spirometry obultrasound".split())
 
@@ -128,19 +130,28 @@ def catalogue() -> Iterator[tuple[str, Name]]:
     for r in table("allergies").values():
         for v in (r["display"], *r["names"]): yield RXNORM if r["system"] == "rxnorm" else SNOMED, Name(r["code"], v, v == r["display"], "substance")
 
-# %% ../../nbs/library/50_nlp/54_terms.ipynb #4dc05429
+# %% ../../nbs/library/50_nlp/54_terms.ipynb #02978b17
+_OWN = "catalogue of the simulated hospital"
+
+def _edition() -> str:
+    "What the starter set of ICD-10-CM is made from."
+    from importlib.metadata import version
+    return f"simple-icd-10-cm {version('simple-icd-10-cm')}, learnt names {LEARNT.stat().st_size if LEARNT.is_file() else 0:x}"
+
 def _start(store: Terms):
     "The starter set: ICD-10-CM and the catalogue; systems of the catalogue alone are marked as such."
-    from importlib.metadata import version
     more: dict[str, list[Name]] = {}
     for system, n in catalogue(): more.setdefault(system, []).append(Name(n.code, n.name, n.preferred, n.kind, True))
-    store.load(ICD10CM, (n for part in ((n for n in more.pop(ICD10CM) if not n.preferred), icd10cm()) for n in part), f"simple-icd-10-cm {version('simple-icd-10-cm')}")
-    for system, names in more.items(): store.load(system, names, "catalogue of the simulated hospital")
+    store.load(ICD10CM, (n for part in ((n for n in more.pop(ICD10CM) if not n.preferred), icd10cm()) for n in part), _edition())
+    held = store.releases()
+    for system, names in more.items():
+        if held.get(system, (_OWN,))[0] == _OWN: store.load(system, names, _OWN)
 
 @lru_cache(maxsize=4)
 def _terms(path: str) -> Terms:
     store = Terms(path)
-    if ICD10CM not in store.releases(): _start(store)
+    held = store.releases().get(ICD10CM)
+    if held is None or held[0].startswith("simple-icd-10-cm") and held[0] != _edition(): _start(store)
     return store
 
 def terms(path: str | Path | None = None # None: `[nlp] terms`

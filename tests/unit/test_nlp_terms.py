@@ -1,12 +1,19 @@
 "Terminology releases in the formats their publishers use, made small; linking and abstention."
+import importlib
+
 import pytest
 
 from healthlab.core.errors import HealthlabError, InputError
 from healthlab.hospital.catalogue import ICD10CM, LOINC, RXNORM, SNOMED
+from healthlab.nlp.corpora import Example, Mention
 from healthlab.nlp.entities import Entity
 from healthlab.nlp.linking import candidates, link, variants
+from healthlab.nlp.names import concepts, learn, learnt
 from healthlab.nlp.releases import load_release
-from healthlab.nlp.terms import ATC, UMLS, Name, Terms, plain
+from healthlab.nlp.terms import ATC, UMLS, Name, Terms, plain, terms
+
+
+nlp_terms = importlib.import_module("healthlab.nlp.terms")
 
 
 @pytest.fixture
@@ -76,6 +83,32 @@ def test_a_failed_load_leaves_what_was_there(store):
 def test_icd_names():
     for name, code in (("hypertension", "I10"), ("breast cancer", "C50"), ("Crohn's disease", "K50"), ("asthma", "J45"), ("type 2 diabetes mellitus", "E11"), ("acute renal failure", "N17"), ("prostatic adenocarcinoma", "C61")):
         assert any(c.code.startswith(code) for c in candidates(name, ICD10CM)), name
+
+
+def test_names_no_list_prints():
+    for name, code in (("rise in arterial blood pressure", "I10"), ("haemorrhagic complications", "R58"), ("ovarian carcinoma", "C56"), ("hypotensive", "I95"), ("hepatic injury", "K71"), ("severely impaired renal insufficiency", "N19"), ("loss of vision", "H54")):
+        assert any(c.code.startswith(code) for c in candidates(name, ICD10CM)), name
+    found = [c.code for c in candidates("sudden weakness of an arm", ICD10CM)]
+    assert len(found) == 5 and max(sum(f[:3] == c for f in found) for c in {f[:3] for f in found}) <= 2
+
+
+def test_names_are_learnt_from_one_concept_only():
+    text = "Wilms tumour. Wilms tumour. ALS. cold feet, cold feet."
+    at = lambda word, ids, n=0: Mention(text.index(word, n), text.index(word, n) + len(word), "Disease", ids)
+    seen = [Example("1", text, [at("Wilms tumour", ("D009396",)), at("Wilms tumour", ("MESH:D009396",), 5), at("ALS", ("D009396",)), at("cold feet", ("D009396",)), at("cold feet", ("D006973",), 40)])]
+    assert learn(seen) == [("C64", "wilms tumour")]
+    shipped = dict((name, code) for code, name in learnt())
+    assert shipped["wilms tumor"] == "C64" and all(any(code == c[0] for c in concepts().values()) for code in shipped.values())
+
+
+def test_the_starter_set_follows_its_sources_and_leaves_releases(tmp_path, monkeypatch):
+    store = Terms(tmp_path / "kept.db")
+    store.load(ICD10CM, [Name("I10", "old", True)], "simple-icd-10-cm before")
+    store.load("http://snomed.info/sct", [Name("1", "a licensed name")], "International 2026")
+    monkeypatch.setattr(nlp_terms, "_edition", lambda: "simple-icd-10-cm next")
+    monkeypatch.setattr(nlp_terms, "icd10cm", lambda: iter([Name("I10", "Essential (primary) hypertension", True, "diagnosis")]))
+    again = terms(tmp_path / "kept.db").releases()
+    assert again[ICD10CM][0] == "simple-icd-10-cm next" and again["http://snomed.info/sct"] == ("International 2026", 1)
 
 
 def test_links_prefer_the_dose_and_abstain():
