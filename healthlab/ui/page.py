@@ -3,12 +3,12 @@
 # %% auto #0
 __all__ = ['View', 'drawn', 'csv', 'page', 'taken', 'Page']
 
-# %% ../../nbs/library/96_ui/96d_page.ipynb #87a33783
+# %% ../../nbs/library/96_ui/96d_page.ipynb #d05caf8f
 import html, time
 from dataclasses import dataclass, field
 
 from ..core.errors import HealthlabError
-from .design import PAGES, Html, head, problem, style, text
+from .design import Html, head, problem, style, text, title
 from .reading import Reader
 
 # %% ../../nbs/library/96_ui/96d_page.ipynb #fece9fad
@@ -31,7 +31,7 @@ def drawn(draw, values: dict) -> View:
         logging.getLogger("healthlab.ui").error("page not drawn: %s at %s:%s", type(e).__name__, where.tb_frame.f_code.co_filename, where.tb_lineno)
         return View(problem("This part could not be drawn", f"{type(e).__name__}. Tell a steward what you had chosen; the place is in the service's log."))
 
-# %% ../../nbs/library/96_ui/96d_page.ipynb #be7e6ba4
+# %% ../../nbs/library/96_ui/96d_page.ipynb #6e368e3f
 def csv(rows: list[dict]) -> bytes:
     "Rows as CSV, with a first line of names; what a spreadsheet would take for a formula is quoted."
     import csv as writer, io
@@ -46,7 +46,7 @@ def page(name: str, view: View) -> bytes:
     "The view as a page of its own. It names the runs it was made from, which is also what lets their days pass the release scan."
     from healthlab.core.audit import new_run_id
     made = ", ".join(dict.fromkeys([new_run_id(), *(r["run_id"] for rows in view.tables.values() for r in rows if r.get("run_id"))]))
-    return f"<!DOCTYPE html><html lang=en><head><meta charset=utf-8><meta name=viewport content='width=device-width'><title>healthlab: {PAGES[name]}</title><style>{style()}</style></head><body class=hl-page><main class=hl><h1>{PAGES[name]}</h1>{view.body}<p class=hl-note>Made by healthlab, export and runs: {made}</p></main></body></html>".encode()
+    return f"<!DOCTYPE html><html lang=en><head><meta charset=utf-8><meta name=viewport content='width=device-width'><title>healthlab: {text(title(name))}</title><style>{style()}</style></head><body class=hl-page><main class=hl><h1>{text(title(name))}</h1>{view.body}<p class=hl-note>Made by healthlab, export and runs: {made}</p></main></body></html>".encode()
 
 def taken(
     name: str,   # the file's name
@@ -65,11 +65,11 @@ def taken(
     kind = "text/html" if name.endswith(".html") else "text/csv"
     return Html(f"<span role=status><a download='{name}' href='data:{kind};base64,{base64.b64encode(data).decode()}'>Save {name}</a> ({max(1, len(data) // 1024):,} KB, checked)</span>")
 
-# %% ../../nbs/library/96_ui/96d_page.ipynb #3efd64a2
+# %% ../../nbs/library/96_ui/96d_page.ipynb #564de998
 class Page:
     "A dashboard: filters (ipywidgets), a function that draws a `View` for their values, and the way to take it along."
     def __init__(self,
-                 name: str,      # one of `PAGES`
+                 name: str,      # the notebook's: one of `PAGES`, or your own; letters, digits, - and _
                  question: str,  # what it answers
                  draw,           # function(**values) → View
                  filters: dict = None, # name → widget; their values are what `draw` is given

@@ -18,7 +18,7 @@ def pipeline(name: str, hours: int, fails: bool) -> dict:
     body = ["import os\n", "with open(os.environ['TALLY'], 'a') as f: f.write(os.path.basename(os.environ['HEALTHLAB_RUN_FOLDER']) + '\\n')\n", *(["raise ValueError('meant to fail')\n"] if fails else [])]
     cell = lambda source, tags=(): {"cell_type": "code", "id": f"c{len(source)}{len(tags)}", "metadata": {"tags": list(tags)} if tags else {}, "execution_count": None, "outputs": [], "source": source}
     return {"cells": [cell(["n: int = 1  # a number\n"], ["parameters"]), cell(body)], "nbformat": 4, "nbformat_minor": 5,
-            "metadata": {"kernelspec": {"name": "python3", "display_name": "python3", "language": "python"}, "healthlab": {"schedule": {"cron": f"0 0-{hours - 1} * * *", "timezone": "UTC", "missed": "all"}}}}
+            "metadata": {"kernelspec": {"name": "python3", "display_name": "python3", "language": "python"}, "healthlab": {"schedule": {"cron": f"0 0-{hours - 1} 29 3 *", "timezone": "UTC", "missed": "all"}}}}
 
 
 def environment(folder: Path) -> dict:
