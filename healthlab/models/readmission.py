@@ -3,10 +3,11 @@
 # %% auto #0
 __all__ = ['INPATIENT', 'INPUTS', 'times', 'episodes', 'within', 'stays', 'Trained', 'pipeline', 'figures_of', 'train', 'card']
 
-# %% ../../nbs/library/70_models/71_readmission.ipynb #7bdb501c
+# %% ../../nbs/library/70_models/71_readmission.ipynb #6e48cbbe
 from typing import NamedTuple
 
 from ..core.errors import InputError
+from .evidence import calibration, importance
 
 # %% ../../nbs/library/70_models/71_readmission.ipynb #e07963e4
 INPATIENT = ("IMP", "ACUTE", "NONAC")
@@ -61,7 +62,7 @@ def stays(encounters, # DataFrame of table encounter
     for name in ("priority", "admit_source", "discharge_disposition"): e[name] = e[name].fillna("unknown").astype(object)
     return e[["patient", *INPUTS, "readmitted"]]
 
-# %% ../../nbs/library/70_models/71_readmission.ipynb #bd3f56d8
+# %% ../../nbs/library/70_models/71_readmission.ipynb #5e720660
 class Trained(NamedTuple):
     "A fitted model, how good it was on patients it had not seen, and its card."
     model: object
@@ -96,18 +97,22 @@ def train(found,            # what `stays` gives
           seed: int = 0,
           source: str = "", # what the data are, for the card
           ) -> Trained:
-    "Fits the model and measures it by five-fold cross-validation over patients. Raises `InputError` below 50 stays or 10 readmissions."
+    """Fits the model and measures it by five-fold cross-validation over patients. Raises `InputError` below 50 stays or 10 readmissions.
+
+    `figures` holds calibration and what each input is worth too, on patients not seen; the card holds the rest."""
     import numpy as np
     from sklearn.model_selection import StratifiedGroupKFold
     if len(found) < 50 or found["readmitted"].sum() < 10: raise InputError("there are too few stays to learn from", f"{len(found)} stays, {int(found['readmitted'].sum())} readmissions", "Take in more data: at least 50 stays and 10 readmissions", "too-few-stays")
-    x, y, share = found[list(INPUTS)], found["readmitted"].to_numpy(bool), np.zeros(len(found))
+    x, y, share, worth = found[list(INPUTS)], found["readmitted"].to_numpy(bool), np.zeros(len(found)), []
     for seen, unseen in StratifiedGroupKFold(5, shuffle=True, random_state=seed).split(x, y, found["patient"]):
-        share[unseen] = pipeline(seed).fit(x.iloc[seen], y[seen]).predict_proba(x.iloc[unseen])[:, 1]
+        share[unseen] = (model := pipeline(seed).fit(x.iloc[seen], y[seen])).predict_proba(x.iloc[unseen])[:, 1]
+        if y[unseen].any() and not y[unseen].all(): worth.append(importance(model, x.iloc[unseen], y[unseen], repeats=2, seed=seed))
     figures = dict(stays=len(found), patients=int(found["patient"].nunique()), **figures_of(y, share))
     for value in ("female", "male"):
         mine = (x["gender"] == value).to_numpy()
         if y[mine].any() and not y[mine].all(): figures[f"auroc_{value}"] = figures_of(y[mine], share[mine])["auroc"]
-    return Trained(pipeline(seed).fit(x, y), figures, card(source, figures))
+    rests_on = {k: round(float(np.mean([w[k] for w in worth])), 4) for k in (worth[0] if worth else ())}
+    return Trained(pipeline(seed).fit(x, y), figures | calibration(y, share) | rests_on, card(source, figures))
 
 def card(source: str, figures: dict) -> dict:
     "What a user of the model has to know."
