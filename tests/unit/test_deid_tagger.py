@@ -24,10 +24,14 @@ GO = [ # no form and no list tells these: what must not be left
     ("my mum is called tomislava and she lives in oulu", ["tomislava", "oulu"]), ("You can reach Ngozi on 031 45 22 71", ["Ngozi", "45 22 71"]), ("Mr. Burns has burns on both arms.", ["Mr. Burns"]), ("PATIENT: OKONKWO, CHIDINMA   ROOM 12", ["OKONKWO", "CHIDINMA"]),
     ("Wohnhaft Schillerstraße 14, 70173 Stuttgart", ["Schiller", "70173", "Stuttgart"]), ("Paciente natural de Zaragoza, remitida por la Dra. Lizarraga.", ["Zaragoza", "Lizarraga"]), ("card 4556 0319 0475 7957, IBAN GB82 WEST 1234 5698 7654 32", ["0475", "5698"]),
     ("mail me: j.doe [at] mail.example [dot] org", ["doe", "mail.example"]), ("call six one seven five five five oh one four two", ["five five five"]),
+    ("Transfer on Tues 12/9. CABG 8/89, clinic 15.iii.2019, worse on the 9th, visiting until April.", ["Tues", "12/9", "8/89", "15.iii", "9th", "April"]), ("seen march third two thousand nineteen, record two two zero nine eight one", ["third", "zero nine"]),
+    ("Mother died at 94. Brother, 91, well. This is a ninety-two y/o widow.", ["94", "91", "ninety-two"]), ("IMPRESSION: OK.\nTVI/ramirez  DD: 03/17/94\nTech: RLM", ["TVI", "ramirez", "RLM"]),
+    ("Lot ref 00-5980-047-01, plate 7KLM392, RAMQ BOUL 5201 1415, MRN ending 8841, twitter @tb_504", ["5980", "7KLM", "5201", "8841", "tb_504"]), ("Phone: (4l5) 555-O188 Patlent seen l2/01/2Ol5", ["4l5", "O188", "2Ol5"]),
 ]
 STAY = ["Mark the site before surgery. Bill for 20 minutes.", "Hope to discharge soon. Will follow. May shower.", "Lewy body dementia; Purkinje cells; circle of Willis; Los Angeles grade B esophagitis.", "OSA on CPAP, GERD on Prilosec, HLD on Lipitor, CAD s/p CABG.",
         "BP 137/97, HR 72, RR 16, SpO2 97% on RA. Strength 5/5, reflexes 2/4.", "Glasgow Coma Scale 15, Apgar 8 and 9, Gleason 3+4, NYHA III.", "Continue Flovent 2 puffs BID, Singulair 10 mg qHS, Humalog per sliding scale.", "ASSESSMENT AND PLAN: COPD exacerbation. Start prednisone 40 mg daily x 5 days.",
-        "The patient denies chest pain, shortness of breath, nausea or vomiting.", "Quit smoking in 2009, 20 pack-years. Diagnosed with asthma in 1998."]
+        "The patient denies chest pain, shortness of breath, nausea or vomiting.", "Quit smoking in 2009, 20 pack-years. Diagnosed with asthma in 1998.",
+        "RA 8, RV 42/6, PA 40/18, PCWP 14. Nodes 3/09 of 12 lymph nodes; vision 6/60.", "MAE x4, 94% on RA, T 98.6 F, ninety-two percent.", "Nurse removed the Foley. Graves dz, r/o Cushing's syndrome. On vanco/zosyn 0700-1900.", "CC: CP x 2h, diaphoretic. s/p Synvisc x3, Medtronic pump."]
 
 
 @pytest.mark.parametrize("text,gone", GO, ids=[g[0][:24] for g in GO])
@@ -186,6 +190,16 @@ def test_training_from_the_corpus_makes_a_tagger_with_a_card(tmp_path):
     assert again.tag(texts) == [again.tag([t])[0] for t in texts]
     assert again.card["texts"] == {"templates": 60, "presidio": 0, "meddocan": 0, "hospital": 3, "prose": 0}
     assert "60 texts of templates" in card_text(again, {"templates": gold.measured(parts["templates"], again.tag([e.text for e in parts["templates"]]))})
+
+
+def test_a_day_of_the_week_moves_with_its_date():
+    from datetime import date, timedelta
+    for text, day in (("Monday, March 7, 2022", date(2022, 3, 7)), ("Tues 12/9", date(2001, 12, 9))):
+        for days in (-40, -33, -365):
+            new = day + timedelta(days)
+            made = reading.date_surrogate(text, days)
+            assert made.startswith((date(2022, 3, 7) + timedelta(days)).strftime("%A") if "March" in text else "") and str(new.day) in made and made[0].isupper()
+    assert reading.date_surrogate("Thurs", -7) == "Thu" and reading.date_surrogate("friday", -1) == "thursday" and reading.date_surrogate("8/89", -365) == "8/88"
 
 
 def test_a_name_goes_wherever_it_stands_in_a_note_longer_than_a_piece(monkeypatch):
