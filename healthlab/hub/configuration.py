@@ -4,16 +4,16 @@
 __all__ = ['HUB_NAMES', 'PROFILES', 'hub_scopes', 'roles_and_scopes', 'bound', 'service', 'dashboards', 'services', 'local',
            'kubernetes', 'configure', 'proxy', 'node']
 
-# %% ../../nbs/library/95_hub/95c_configuration.ipynb #39c7d1f9
+# %% ../../nbs/library/95_hub/95c_configuration.ipynb #6a3bc72a
 import os, sys
 from pathlib import Path
 
 from ..core.access import ROLES
 from ..core.errors import SettingsError
 from ..core.settings import settings
-from .accounts import RIGHTS, AccountAuthenticator, entra
+from .accounts import RIGHTS, AccountAuthenticator, claims, entra
 
-# %% ../../nbs/library/95_hub/95c_configuration.ipynb #d2e40069
+# %% ../../nbs/library/95_hub/95c_configuration.ipynb #130d690c
 HUB_NAMES = {"user/*.rs": "fhir-read", "user/*.cruds": "fhir-read fhir-write"}
 
 def hub_scopes(role: str) -> list[str]:
@@ -26,7 +26,7 @@ def roles_and_scopes(c):
     c.JupyterHub.custom_scopes = {s: {"description": f"healthlab: {s.rpartition(':')[2].replace('-', ' ')}"} for s in every}
     use = [f"access:services!service={s}" for s in ("healthlab", "dashboards")]
     c.JupyterHub.load_roles = [
-        *({"name": f"healthlab-{role}", "description": f"What a {role} may do", "groups": [role], "scopes": ["self", *use, *hub_scopes(role)]} for role in ROLES),
+        *({"name": f"healthlab-{role}", "description": f"What a {role} may do", "groups": claims()[role], "scopes": ["self", *use, *hub_scopes(role)]} for role in ROLES),
         {"name": "culler", "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"], "services": ["culler"]},
         {"name": "asker", "scopes": ["read:users:name", "read:users:groups"], "services": ["healthlab"]},
     ]
@@ -67,13 +67,13 @@ def services(c, ports: list[int]):
     dashboards(c, ports[1])
     service(c, "culler", [*bound(), python, "-m", "jupyterhub_idle_culler", f"--timeout={s.int('hub', 'idle_seconds')}"])
 
-# %% ../../nbs/library/95_hub/95c_configuration.ipynb #a04b71f9
-PROFILES = [ # what AKS offers; the node pools are those of deploy/
+# %% ../../nbs/library/95_hub/95c_configuration.ipynb #728e52d5
+PROFILES = [ # what AKS offers; the node pools are those of deploy/. A Spark driver asks the cluster for its executors, so its pod alone holds a token, of its person's role
     {"display_name": "Small: 2 cores, 8 GB", "slug": "small", "default": True, "kubespawner_override": {"cpu_limit": 2, "mem_limit": "8G", "node_selector": {"pool": "users"}}},
     {"display_name": "Large: 8 cores, 32 GB", "slug": "large", "kubespawner_override": {"cpu_limit": 8, "mem_limit": "32G", "node_selector": {"pool": "large"}}},
     {"display_name": "GPU: 8 cores, 56 GB, one GPU", "slug": "gpu", "kubespawner_override": {"cpu_limit": 8, "mem_limit": "56G", "extra_resource_limits": {"nvidia.com/gpu": "1"}, "node_selector": {"pool": "gpu"},
         "tolerations": [{"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"}]}},
-    {"display_name": "Spark: 4 cores, 16 GB, executors in the cluster", "slug": "spark", "kubespawner_override": {"cpu_limit": 4, "mem_limit": "16G", "service_account": "healthlab-spark", "node_selector": {"pool": "users"}, "environment": {"HEALTHLAB_ENGINE_SPARK": "yes"}}},
+    {"display_name": "Spark: 4 cores, 16 GB, executors in the cluster", "slug": "spark", "kubespawner_override": {"cpu_limit": 4, "mem_limit": "16G", "automount_service_account_token": True, "node_selector": {"pool": "users"}, "environment": {"HEALTHLAB_ENGINE_SPARK": "yes"}}},
 ]
 
 def local(c):

@@ -1,67 +1,92 @@
 """Pictures of every dashboard for the documentation, in a real browser at a real hub; of simulated data only.
 
-    make screenshots     simulates a hospital, runs the main job on it in a workbench of its own, and keeps the pictures under docs/screenshots
+    make screenshots     simulates a hospital, runs the main job on it in a workbench of its own, and keeps the pictures under nbs/images
 """
-import io, shutil, tempfile
+import io, shutil, sys, tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = """
 import os
 from pathlib import Path
-from healthlab.cli import _journey
+import healthlab.pipelines as pipelines
+from healthlab.core.errors import HealthlabError
+from healthlab.fhir.views import shipped
 from healthlab.hospital import Hospital
+from healthlab.models import register, stays, train
+from healthlab.models.evidence import drift
+from healthlab.models.readmission import INPUTS
+
 landing = Path(os.environ["HEALTHLAB_LANDING_URL"])
 Hospital(patients=60, seed=5).emit(landing, formats=("ndjson", "notes"), defects=.01, progress=False)
-_journey(landing)
+pipelines.journey(str(landing), echo=print)
+for name, given in (("quality", {"zone": "identified"}), ("synthesize", {"table": "encounter", "reason": "screenshots"}), ("aggregate", {})):
+    try: print(pipelines.run(name, given).seconds, name, flush=True)
+    except HealthlabError as e: print(name, e, flush=True) # a failed run is something to see, too
+
+found = []
+for seed in (1, 2): # a model needs more stays than 60 people have
+    kept = {"Patient": [], "Encounter": [], "Condition": []}
+    for r in Hospital(patients=250, seed=seed).resources():
+        if r["resourceType"] in kept: kept[r["resourceType"]].append(r)
+    found.append(stays(*(shipped()[t.lower()].run(kept[t]).to_pandas() for t in ("Encounter", "Patient", "Condition"))))
+trained = train(found[0], source="simulated hospital, 250 patients")
+register(trained.model, "readmission", found[0][list(INPUTS)], card=trained.card, figures=trained.figures | drift(found[0][list(INPUTS)], found[1][list(INPUTS)]), parameters={"seed": 0, "patients": 250})
 """
-SHOTS = [ # file, dashboard, width, colours, what is chosen before
-    ("overview", "overview", 1200, "light", {}), ("cohorts", "cohorts", 1200, "light", {}), ("quality", "quality", 1200, "light", {}), ("runs", "runs", 1200, "light", {}),
-    ("synthetic", "synthetic", 1200, "light", {}), ("text", "text", 1200, "light", {"Open": "note 1"}), ("models", "models", 1200, "light", {}), ("overview-phone-dark", "overview", 390, "dark", {}),
-]
+DESK, PHONE = 1200, 390
+SHOTS = [(name, name, DESK, "light", {"text": {"Open": "note 1"}, "quality": {"Failing rows of": 1}}.get(name, {})) for name in ("overview", "cohorts", "quality", "runs", "synthetic", "text", "models")] # file, dashboard, width, colours, what is chosen before
+SHOTS += [("cohorts-dark", "cohorts", DESK, "dark", {}), ("overview-phone", "overview", PHONE, "light", {}), ("cohorts-phone-dark", "cohorts", PHONE, "dark", {})]
 
 
-def small(png: bytes, limit: int = 150_000) -> bytes:
+def small(png: bytes, limit: int = 60_000) -> bytes:
     "The picture in as many colours as its size allows."
     from PIL import Image
     picture = Image.open(io.BytesIO(png)).convert("RGB")
-    for colors in (256, 128, 64, 32):
+    for colors in (128, 64, 32, 16):
         out = io.BytesIO()
-        picture.quantize(colors).save(out, "PNG", optimize=True)
+        picture.quantize(colors, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
         if out.tell() < limit: break
     return out.getvalue()
 
 
+def signed_in(browser, hub, width: int, colors: str):
+    "A page of a steward's."
+    page = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=colors).new_page()
+    page.set_default_timeout(120_000)
+    page.goto(f"{hub.url}/hub/login?next=%2Fhub%2Fhome")
+    page.fill("input[name=username]", "steward"); page.fill("input[name=password]", hub.passwords["steward"])
+    page.click("[type=submit]")
+    page.wait_for_url(lambda url: "/hub/login" not in url, wait_until="commit")
+    return page
+
+
 def take(hub, to: Path):
-    "Sign in as a steward and take every picture."
+    "Every picture."
     from playwright.sync_api import sync_playwright
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=shutil.which("chromium") or shutil.which("google-chrome"), args=["--no-sandbox", "--disable-dev-shm-usage"])
         for file, name, width, colors, chosen in SHOTS:
-            page = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=colors).new_page()
-            page.set_default_timeout(120_000)
-            page.goto(f"{hub.url}/hub/login")
-            page.fill("input[name=username]", "steward"); page.fill("input[name=password]", hub.passwords["steward"])
-            page.click("[type=submit]")
-            page.wait_for_url(lambda url: "/hub/login" not in url, wait_until="commit")
+            page = signed_in(browser, hub, width, colors)
             page.goto(f"{hub.url}/services/dashboards/voila/render/{name}.ipynb", wait_until="commit")
             page.wait_for_selector(".hl-live button", state="attached")
             for label, option in chosen.items():
-                if (box := page.get_by_label(label)).count():
-                    box.select_option(option)
-                    page.wait_for_timeout(1500)
-            page.wait_for_timeout(800)
-            height = min(page.evaluate("document.documentElement.scrollHeight"), 1500)
+                box = page.get_by_label(label, exact=True)
+                if not box.count(): continue
+                was = page.inner_html("#hl-live")
+                box.select_option(index=option) if isinstance(option, int) else box.select_option(option)
+                page.wait_for_function("was => document.querySelector('#hl-live').innerHTML != was", arg=was)
+            page.wait_for_timeout(500)
+            height = min(page.evaluate("document.documentElement.scrollHeight"), 2400 if width == PHONE else 1700)
             (to / f"{file}.png").write_bytes(small(page.screenshot(full_page=True, clip={"x": 0, "y": 0, "width": width, "height": height})))
-            print(f"{to / file}.png", (to / f"{file}.png").stat().st_size, flush=True)
+            print(f"{file}.png", (to / f"{file}.png").stat().st_size, flush=True)
             page.context.close()
         browser.close()
 
 
-def main(to: Path = ROOT / "docs/screenshots"):
+def main(to: Path = ROOT / "nbs/images"):
     from running import running
     to.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, running(Path(scratch), SAMPLE) as hub: take(hub, to)
 
 
-if __name__ == "__main__": main()
+if __name__ == "__main__": main(*map(Path, sys.argv[1:]))

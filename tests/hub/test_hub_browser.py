@@ -1,5 +1,5 @@
 """The workbench in a real browser: what a person does from signing in to signing out, by mouse, by keyboard, on a desk and on a phone."""
-import re, time
+import os, re, time
 from pathlib import Path
 
 import pytest
@@ -34,6 +34,13 @@ def signed_in(hub, chromium, name, **how):
     page.click("[type=submit]")
     page.wait_for_url(lambda url: "/hub/login" not in url, wait_until="commit")
     return page
+
+
+def pictured(page, name):
+    "A picture of the page for whoever looks into a run of these tests: CI keeps the folder HEALTHLAB_TEST_PICTURES."
+    if folder := os.environ.get("HEALTHLAB_TEST_PICTURES"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
 
 
 def opened(page, hub, name):
@@ -71,6 +78,7 @@ def test_every_dashboard_opens_for_a_steward_without_a_fault(hub, desk):
         assert desk.locator("nav a[aria-current=page]").count() == 1 and desk.locator("h1").count() == 1, name
         assert desk.locator(".hl-problem").count() == 0, (name, desk.inner_text("main")[:600])
         assert "steward" in desk.inner_text(".hl-who")
+        pictured(desk, name)
     assert desk.said == [], desk.said
 
 
@@ -148,6 +156,7 @@ def test_a_dashboard_can_be_used_by_keyboard_alone(hub, desk):
 def test_nothing_is_wider_than_a_phone(hub, phone, name):
     opened(phone, hub, name)
     wide = phone.evaluate("() => document.documentElement.scrollWidth - innerWidth")
+    pictured(phone, f"{name}-phone-dark")
     assert wide <= 0, f"{wide} px too wide"
     assert phone.evaluate("() => [...document.querySelectorAll('nav a, .hl-live select, .hl-live button')].filter(e => e.offsetParent && e.getBoundingClientRect().height < 24).length") == 0
 
@@ -185,9 +194,24 @@ def test_signing_out_closes_the_dashboards(hub, chromium):
     page.context.close()
 
 
-def test_jupyterlab_shows_the_tiles(hub, chromium, people):
-    "The researcher's server runs already (`people`); the browser comes to it as a person does."
-    page = signed_in(hub, chromium, "researcher")
-    page.goto(f"{hub.url}/user/researcher/lab")
-    for tile in ("New pipeline", "New dashboard"): page.wait_for_selector(f".jp-LauncherCard:has-text('{tile}')", timeout=120_000)
+def test_a_person_signs_in_gets_a_server_runs_a_tutorials_cell_and_signs_out(hub, chromium):
+    page = chromium.new_context(viewport={"width": 1200, "height": 900}).new_page()
+    page.set_default_timeout(120_000)
+    page.goto(f"{hub.url}/hub/login")
+    page.fill("input[name=username]", "stakeholder"); page.fill("input[name=password]", hub.passwords["stakeholder"])
+    page.click("[type=submit]")
+    page.wait_for_url("**/user/stakeholder/lab**") # the hub starts the server and leads there
+    for tile in ("New pipeline", "New dashboard"): page.wait_for_selector(f".jp-LauncherCard:has-text('{tile}')")
+    page.goto(f"{hub.url}/user/stakeholder/lab/tree/tutorials/fhirpath.ipynb")
+    for n in range(2):
+        cell = page.locator(".jp-NotebookPanel .jp-CodeCell").nth(n)
+        cell.locator(".cm-content").click()
+        page.keyboard.press("Control+Enter")
+        cell.locator(".jp-InputPrompt", has_text=f"[{n + 1}]:").wait_for()
+    said = page.locator(".jp-NotebookPanel .jp-CodeCell").nth(1).locator(".jp-OutputArea-output").inner_text()
+    assert "Adaeze" in said and "Error" not in said
+    pictured(page, "jupyterlab")
+    page.goto(f"{hub.url}/hub/logout")
+    page.goto(f"{hub.url}/user/stakeholder/lab")
+    page.wait_for_selector("input[name=password]")
     page.context.close()
