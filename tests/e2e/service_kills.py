@@ -1,6 +1,8 @@
-"""Kills the service with SIGKILL while clients write, starts it again, and looks for every write that was acknowledged.
+"""Kills the service with SIGKILL while clients write and jobs run, starts it again, and looks for every write that was acknowledged and every job that was accepted.
 
-    python tests/e2e/service_kills.py [kills] [seed]
+    python tests/e2e/service_kills.py [kills] [seed] [--save]
+
+--save keeps the figures under tests/e2e/results with the date.
 """
 import http.client
 import json
@@ -21,8 +23,8 @@ SERVE = "from healthlab.service.serve import serve; serve(workers=2, threads=8)"
 TOKEN = """
 from healthlab.service.clients import add_client
 from healthlab.service.tokens import issue
-me = add_client("writer", scopes=["system/*.cruds"], role="steward")["client_id"]
-print(issue(me, me, "system/*.cruds", "steward", "kills")[0])
+me = add_client("writer", scopes=["system/*.cruds", "synth", "jobs"], role="steward")["client_id"]
+print(issue(me, me, "system/*.cruds synth jobs", "steward", "kills")[0])
 """
 # what the store holds, read by itself: versions, the transactions' members, index rows without a version, the record of accesses
 LOOK = """
@@ -103,8 +105,36 @@ def output(code, env):
     return done.stdout
 
 
-def trial(kills, seed=1, writers=12):
+def called(port, token, method, path, body=None):
+    "(status, answer) of one request."
+    line = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    line.request(method, path, body and json.dumps(body), {"Authorization": f"Bearer {token}", "Content-Type": "application/json"})
+    answer = line.getresponse()
+    return answer.status, json.loads(answer.read())
+
+
+def ended(env, port, token, jobs, patience=300):
+    "How the accepted jobs ended, after one more start: by state; `without a reason` for failed ones that do not say why, `open` for those that never end."
+    server, _ = begun(env, port)
+    states, until = {}, time.monotonic() + patience
+    try:
+        while len(states) < len(jobs) and time.monotonic() < until:
+            for id in jobs:
+                if id in states: continue
+                status, job = called(port, token, "GET", f"/v1/jobs/{id}")
+                if status != 200: states[id] = "lost"
+                elif job["state"] == "failed": states[id] = "failed" if job.get("error") else "without a reason"
+                elif job["state"] in ("done", "cancelled"): states[id] = job["state"]
+            time.sleep(0.5)
+    finally:
+        server.terminate()
+        server.wait(60)
+    return Counter(states.values()) + Counter({"open": len(jobs) - len(states)})
+
+
+def trial(kills, seed=1, writers=12, with_jobs=False):
     "Figures of a series of kills: writes acknowledged, lost, transactions that are half there …"
+    jobs = []
     from notebooks import scratch
     rng, folder, port = random.Random(seed), Path(tempfile.mkdtemp(prefix="kills-")), 19000 + os.getpid() % 900
     env = os.environ | scratch(folder) | dict(HEALTHLAB_SERVICE_BIND=f"127.0.0.1:{port}", HEALTHLAB_SERVICE_URL=f"http://127.0.0.1:{port}", HEALTHLAB_LIMITS_CLIENT="100000/100000", HEALTHLAB_OAUTH_ACCESS_SECONDS="36000")
@@ -115,6 +145,9 @@ def trial(kills, seed=1, writers=12):
         for c in clients: c.start()
         patience = time.monotonic() + 30
         while sum(len(c.acknowledged) for c in clients) < 20 and time.monotonic() < patience: time.sleep(0.02) # both workers are up
+        if with_jobs:
+            status, job = called(port, token, "POST", "/v1/synthetic-data", dict(kind="hospital", size=2, format="fhir"))
+            if status == 202: jobs.append(job["id"])
         time.sleep(rng.uniform(0.0, 1.2))
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
@@ -123,16 +156,22 @@ def trial(kills, seed=1, writers=12):
             acknowledged += c.acknowledged; transactions += c.transactions; wrong += c.wrong
     found = json.loads(output(LOOK, env))
     if wrong: print(*[line for line in Path(f"{env['HEALTHLAB_SERVICE_STORE']}.log").read_text().splitlines() if '"error"' in line][:20], sep="\n")
-    told = set(found["told"])
+    told, states = set(found["told"]), ended(env, port, token, jobs) if jobs else Counter()
     subprocess.run(["rm", "-rf", str(folder)])
     return {"kills": kills, "acknowledged": len(acknowledged), "lost": sum(a not in found["versions"] for a in acknowledged), "transactions": len(transactions),
             "transactions lost": sum(found["members"].get(t) != 5 for t in transactions), "half transactions": sum(n != 5 for n in found["members"].values()),
             "without an audit event": sum(a.rsplit("/", 1)[0] not in told for a in acknowledged), "index rows without a resource": found["lost"], "two current versions": found["twice"],
-            "wrong answers": Counter(s for s, _ in wrong), "database whole": found["whole"], "seals that do not fit": len(found["problems"])}
+            "wrong answers": Counter(s for s, _ in wrong), "database whole": found["whole"], "seals that do not fit": len(found["problems"]),
+            **({"jobs accepted": len(jobs), "jobs by how they ended": dict(states), "jobs lost": sum(states[s] for s in ("lost", "open", "without a reason"))} if with_jobs else {})}
 
 
 if __name__ == "__main__":
-    figures = trial(int(sys.argv[1]) if len(sys.argv) > 1 else 50, int(sys.argv[2]) if len(sys.argv) > 2 else 1)
+    words = [int(w) for w in sys.argv[1:] if w != "--save"]
+    figures = trial(words[0] if words else 50, words[1] if len(words) > 1 else 1, with_jobs=True)
     print(json.dumps(figures, indent=1))
-    bad = [k for k in ("lost", "transactions lost", "half transactions", "without an audit event", "index rows without a resource", "two current versions", "wrong answers", "seals that do not fit") if figures[k]]
+    if "--save" in sys.argv:
+        target = ROOT / "tests" / "e2e" / "results"
+        target.mkdir(exist_ok=True)
+        (target / f"{time.strftime('%Y-%m-%d')}-service-kills.json").write_text(json.dumps(dict(command="python tests/e2e/service_kills.py 50 1 --save", **figures), indent=1) + "\n")
+    bad = [k for k in ("lost", "transactions lost", "half transactions", "without an audit event", "index rows without a resource", "two current versions", "wrong answers", "seals that do not fit", "jobs lost") if figures[k]]
     sys.exit(1 if bad or not figures["database whole"] else 0)
