@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['SCHEDULING', 'demo_environment', 'demo', 'run', 'ingest', 'quality', 'deid', 'nlp', 'synth', 'views', 'audit',
-           'pipelines', 'release', 'serve', 'hub', 'clients', 'parser', 'main']
+           'pipelines', 'release', 'serve', 'sync', 'hub', 'clients', 'parser', 'main']
 
 # %% ../nbs/library/99_command/99_cli.ipynb #0b722651
 import argparse, os, sys
@@ -149,11 +149,16 @@ def _show(r, folder):
     if r.error: print(f"  error      {r.error['message']}")
     print(f"  report     {folder / 'report.html'}")
 
-# %% ../nbs/library/99_command/99_cli.ipynb #bee1358d
+# %% ../nbs/library/99_command/99_cli.ipynb #c9b21a85
 def _let_through() -> bool:
     "A run of the scheduler's waits here until the ledger knows its process; False when the scheduler has died meanwhile."
     gate = os.environ.pop("HEALTHLAB_GATE", "")
-    return not gate or os.read(int(gate), 1) == b"\n"
+    if gate and os.read(int(gate), 1) != b"\n": return False
+    if gate: # nobody sits beside it: what takes all memory or disk is stopped, alone
+        from healthlab.core.settings import settings
+        from healthlab.hub.confine import limit
+        limit(settings().int("pipelines", "memory_mb"), settings().int("pipelines", "file_mb"))
+    return True
 
 def _timetable(args):
     from datetime import datetime, timezone
@@ -186,7 +191,7 @@ def _cronjobs(args):
 
 SCHEDULING = {"timetable": _timetable, "scheduler": _scheduler, "occasions": _occasions, "once": _once, "cronjobs": _cronjobs}
 
-# %% ../nbs/library/99_command/99_cli.ipynb #cbe8f7ba
+# %% ../nbs/library/99_command/99_cli.ipynb #c4d04234
 def release(args):
     "the airlock: check files, submit them, decide on them, publish them"
     from healthlab.release.command import command
@@ -196,6 +201,15 @@ def serve(args):
     "the REST service: FHIR R4 under /fhir, JSON under /v1, its documentation at /docs"
     from healthlab.service.serve import serve
     serve(bind=args.bind)
+
+def sync(args):
+    "bring the service's store and the lake together: what clients wrote reaches zone identified, what ingest put there is served"
+    from healthlab.lake import Lake
+    from healthlab.service.store import Store
+    from healthlab.service.synchronise import synchronise
+    store = Store()
+    try: print(synchronise(store, Lake(), workers=args.workers))
+    finally: store.close()
 
 def hub(args):
     "the workbench in the browser: JupyterHub with the library, the scheduler, dashboards and the service"
@@ -235,7 +249,7 @@ def _key_set(file):
         with open(file, encoding="utf-8") as f: return json.load(f)
     except (OSError, ValueError): raise InputError("the key set cannot be read", "--jwks", "Name a file that holds a JWKS (RFC 7517) of public keys", "jwks") from None
 
-# %% ../nbs/library/99_command/99_cli.ipynb #5b7f015d
+# %% ../nbs/library/99_command/99_cli.ipynb #1374ba9d
 def parser() -> argparse.ArgumentParser:
     "The whole command line."
     p = argparse.ArgumentParser(prog="healthlab", description="A research workbench for clinical data teams.")
@@ -293,6 +307,7 @@ def parser() -> argparse.ArgumentParser:
     v.add_argument("--looked", action="store_true", help="approve: I looked at every picture and model")
     v.add_argument("--model", action="append", default=[], metavar="NAME", help="submit: this file is a model; repeat for more")
     verb(serve).add_argument("--bind", metavar="HOST:PORT", help="where to listen (default: [service] bind)")
+    verb(sync).add_argument("--workers", type=int, default=None, help="processes (default: [engine] workers)")
     v = verb(clients)
     v.add_argument("what", choices=["add", "list", "disable", "account", "rotate-key"])
     v.add_argument("name", nargs="?", help="a name for it; with disable, a client's id")

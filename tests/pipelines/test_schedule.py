@@ -183,6 +183,23 @@ def test_what_cannot_be_started_is_tried_again_with_growing_delays(notebooks, ke
     assert (o.state, o.attempt, len(tries)) == ("failed", 3, 3) and gaps[1] > gaps[0] and "Cannot allocate" in o.reason
 
 
+def test_a_notebook_that_takes_all_memory_or_disk_is_stopped_alone(notebooks, keeper, monkeypatch):
+    monkeypatch.setenv("HEALTHLAB_PIPELINES_MEMORY_MB", "4000"), monkeypatch.setenv("HEALTHLAB_PIPELINES_FILE_MB", "100")
+    notebooks("it", {"cron": "0 * * * *"}, """import os
+said = []
+for what in (lambda: bytearray(5 << 30), lambda: open(os.environ['HEALTHLAB_RUN_FOLDER'] + '/big', 'wb').truncate(200 << 20)):
+    try: what()
+    except (MemoryError, OSError) as e: said.append(type(e).__name__)
+from healthlab.pipelines import Step
+Step().result(said=said)""", "x = bytearray(5 << 30)")
+    s = keeper()
+    s.tick()
+    keeper.clock.pass_(hours=1)
+    until(lambda: s.ledger.occasions(state="failed"), s)
+    (run,) = history("it")
+    assert run.results["said"] == ["MemoryError", "OSError"] and run.error["type"] == "MemoryError" and s.ledger.occasions()[0].reason == "MemoryError"
+
+
 def test_a_run_survives_its_scheduler(notebooks, keeper):
     notebooks("it", {"cron": "0 * * * *"}, "import time; time.sleep(2)")
     s = keeper()
