@@ -47,7 +47,7 @@ test: env ## every test: the gate, unit, spec, property, pipelines, service, hub
 	@$(MAKE) -s $(PROXY) || echo "healthlab: the hub's proxy cannot be installed, so the tests of the hub are skipped"
 	@$(PY) tests/gate/sync.py check
 	@$(PY) -m ruff check -q healthlab tests
-	@$(PY) -m pytest -p no:cacheprovider --durations=15 -n 2 --dist loadscope tests
+	@$(PY) -m pytest -p no:cacheprovider --durations=40 -n 2 --dist loadscope tests
 
 check: env ## the notebook <-> library gate, pins and lint; never edits
 	@$(PY) tests/gate/sync.py check; a=$$?; $(PY) tests/gate/environment.py check; b=$$?; $(PY) -m ruff check healthlab tests; c=$$?; \
@@ -61,7 +61,7 @@ fix: env ## clean and export the notebooks, write environment.yml from the lock,
 notebooks: env ## run every library and tutorial notebook and keep the outputs
 	@$(PY) tests/gate/notebooks.py
 
-screenshots: env $(PROXY) ## pictures of the dashboards for the documentation, of simulated data; kept under docs/screenshots
+screenshots: env $(PROXY) ## pictures of the dashboards for the documentation, of simulated data; kept under nbs/images
 	@$(PY) tests/hub/screenshots.py
 
 conformance: env ## the public suites: passed and failed counts, with the failing names
