@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['ENDINGS', 'CHANNELS', 'Head', 'heads', 'ending', 'viterbi', 'mentions', 'log_softmax', 'Plan', 'Item', 'items',
-           'Average', 'logits', 'head_of', 'decode', 'evaluate', 'train']
+           'Average', 'logits', 'head_of', 'decode', 'evaluate', 'held_out', 'train']
 
 # %% ../../nbs/library/50_nlp/50a_multitask.ipynb #0150789b
 import math
@@ -237,21 +237,28 @@ def _network(encoder: Base, outputs: int, plan: Plan, start: Tagger | None):
     w = merged(own, start.learnt) | {"word": own["word"], **{k: v for k, v in start.learnt.items() if k.startswith("word.")}} if start else own
     return network(w, layers=encoder.layers, heads=encoder.heads, labels=outputs, eps=encoder.eps, channels={"shape": 1 + SHAPES * 3, "ending": 1 + ENDINGS}, drop=plan.dropout, words=plan.words)
 
-# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #b104c683
+# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #da40a7a5
+def _answers(tagger: Tagger, made, threads: int) -> list:
+    "Joint logits at the words of each window; None for windows without words."
+    run, whole, names = tagger.session(threads), tagger.steady, ("shape", *tagger.channels)
+    got, told = [None] * len(made.rows), [i for i, w in enumerate(made.words) if w]
+    for group in batches([len(made.rows[i]) for i in told], 1024, int(whole)):
+        group = [told[i] for i in group]
+        ids, asked = padded([made.rows[i] for i in group]), [[w[3] for w in made.words[i]] for i in group]
+        feed = {"ids": ids, "positions": np.arange(ids.shape[1], dtype=np.int32)} | {c: padded([made.features[i][k] for i in group]) for k, c in enumerate(names)}
+        if whole: y = np.split(run.run(None, feed | {"at": np.array([r * ids.shape[1] + t for r, a in enumerate(asked) for t in a], np.int32)})[0], np.cumsum([len(a) for a in asked])[:-1])
+        else: y = [p[a] for p, a in zip(run.run(None, feed | {"lengths": np.array([len(made.rows[i]) for i in group], np.int32)})[0], asked)]
+        for i, p in zip(group, y): got[i] = p
+    return got
+
 def logits(tagger: Tagger, # trained by `train`
            texts: list[str],
            *, threads: int = 1
           ) -> tuple[list[list], list[np.ndarray]]: # words (text, start, end, token) of each text; (words, columns) of each
     "Joint logits of every head at each word."
     made = windows(texts, tagger.encoder, tagger.channels, tagger.card["size"], tagger.card["most"])
-    run, names, got = tagger.session(threads), ("shape", *tagger.channels), [None] * len(made.rows)
-    for group in batches([len(r) for r in made.rows], 1024):
-        ids = padded([made.rows[i] for i in group])
-        feed = {"ids": ids, "positions": np.arange(ids.shape[1], dtype=np.int32), "lengths": np.array([len(made.rows[i]) for i in group], np.int32)}
-        for k, c in enumerate(names): feed[c] = padded([made.features[i][k] for i in group])
-        for i, y in zip(group, run.run(None, feed)[0]): got[i] = y[[w[3] for w in made.words[i]]]
     words, rows = [[] for _ in texts], [[] for _ in texts]
-    for w, y in zip(made.words, got):
+    for w, y in zip(made.words, _answers(tagger, made, threads)):
         if w: words[w[0][0]] += w; rows[w[0][0]].append(y)
     width = len(tagger.card["labels"])
     return words, [np.concatenate(r) if r else np.zeros((0, width), np.float32) for r in rows]
@@ -284,7 +291,12 @@ def evaluate(tagger: Tagger, held: dict[str, list[Example]], *, threads: int = 1
         out[name] = score([longest([Mention(m.start, m.end, m.label) for m in e.mentions if m.label in h.labels]) for e in examples], found)
     return out
 
-# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #bfc31951
+# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #666fc22f
+def held_out(tagger: Tagger, held: dict[str, list[Example]], *, threads: int = 1) -> dict[str, dict[str, float]]:
+    "F1 by head and label, for the card."
+    return {k: {label: round(s.f1, 4) for label, s in sorted(v.items())} for k, v in evaluate(tagger, held, threads=threads).items()}
+
+# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #a9bfb290
 def train(corpora: dict[str, tuple[list[Example], list[Example]]], # name → (to learn from, held out)
           plan: Plan,
           *,
@@ -333,5 +345,5 @@ def _fit(data, head, where, outputs, encoder, plan, card, held, watch, start):
             if watch(history[-1], tagger): break
     mean.swap()
     tagger = _tagger(net.eval(), encoder, card | {"history": history, "steps": step + (start.card.get("steps", 0) if start else 0)})
-    tagger.card["held_out"] = {k: {label: round(s.f1, 4) for label, s in sorted(v.items())} for k, v in evaluate(tagger, held, threads=plan.threads).items()}
+    tagger.card["held_out"] = held_out(tagger, held, threads=plan.threads)
     return tagger

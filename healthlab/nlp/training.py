@@ -2,16 +2,17 @@
 
 # %% auto #0
 __all__ = ['GENRE', 'BESIDE', 'COPIES', 'SHARE', 'split', 'relabelled', 'frequent', 'varied', 'published', 'gather', 'plan',
-           'model_card']
+           'steadied', 'model_card']
 
-# %% ../../nbs/library/50_nlp/50b_training.ipynb #ff38c315
+# %% ../../nbs/library/50_nlp/50b_training.ipynb #d61975e9
 import random
 import zlib
 from pathlib import Path
 
 from ..core.errors import InputError
+from ..encoder import Tagger
 from .corpora import Example, Mention, hospital, longest, read
-from .multitask import Plan
+from .multitask import Plan, held_out
 
 # %% ../../nbs/library/50_nlp/50b_training.ipynb #113c4473
 GENRE = {"bc5cdr": "literature", "ncbi": "literature", "anatem": "literature", "maccrobat": "case report", "maccrobat_wide": "case report", "hospital": "note", "own": "own"}
@@ -125,6 +126,16 @@ def plan(**more # fields of Plan
         ) -> Plan:
     "The plan of the default model."
     return Plan(share=dict(SHARE), genre=dict(GENRE), beside=dict(BESIDE), **more)
+
+# %% ../../nbs/library/50_nlp/50b_training.ipynb #a14a39c4
+def steadied(tagger: Tagger, parts: dict[str, tuple[list[Example], list[Example]]], # as `gather` gives them
+             *, texts: int = 30, # of each corpus
+             seed: int = 0, threads: int = 1) -> Tagger:
+    "The tagger made steady, its held-out figures taken anew."
+    rng, own = random.Random(seed), [k for k in parts if k not in BESIDE]
+    out = tagger.steadied([e.text for k in own for e in rng.sample(parts[k][0], min(texts, len(parts[k][0])))])
+    out.card = tagger.card | {"held_out": held_out(out, {k: dev for k, (_, dev) in parts.items() if dev}, threads=threads)}
+    return out
 
 # %% ../../nbs/library/50_nlp/50b_training.ipynb #d81a9021
 _CARD = """# Clinical entity recogniser
