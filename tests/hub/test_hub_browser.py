@@ -37,8 +37,8 @@ def signed_in(hub, chromium, name, **how):
 
 
 def pictured(page, name):
-    "A picture of the page for whoever looks into a run of these tests: CI keeps the folder HEALTHLAB_TEST_PICTURES."
-    if folder := os.environ.get("HEALTHLAB_TEST_PICTURES"):
+    "A picture of the page for whoever looks into a run of these tests: CI keeps the folder TEST_PICTURES."
+    if folder := os.environ.get("TEST_PICTURES"):
         Path(folder).mkdir(parents=True, exist_ok=True)
         page.screenshot(path=f"{folder}/{name}.png", full_page=True)
 
