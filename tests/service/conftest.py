@@ -1,5 +1,10 @@
-"""A service of its own for every test: application, client, token."""
+"""A service of its own for every test: application, client, token.
+
+With HEALTHLAB_TEST_POSTGRES=1 the applications of these tests keep their store in PostgreSQL, each in a schema of its own.
+"""
 import json
+import os
+import uuid
 
 import pytest
 
@@ -36,9 +41,18 @@ class Http:
         return [e["resource"]["id"] for e in answer.json.get("entry", []) if e["search"]["mode"] == "match"]
 
 
+@pytest.fixture(scope="session")
+def somewhere():
+    "The address of a database; none, unless it was asked for."
+    if not os.environ.get("HEALTHLAB_TEST_POSTGRES"): yield ""; return
+    import postgresql
+    with postgresql.server() as (_, url): yield url
+
+
 @pytest.fixture
-def app(workbench):
+def app(workbench, somewhere, monkeypatch):
     from healthlab.service.app import create_app
+    if somewhere: monkeypatch.setenv("HEALTHLAB_SERVICE_DATABASE", f"{somewhere}&schema=s{uuid.uuid4().hex[:12]}")
     app = create_app()
     yield app
     app.extensions["healthlab.store"].close()
