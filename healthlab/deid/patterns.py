@@ -107,7 +107,7 @@ def mod97(text: str) -> bool:
 
 CHECKED = [("ACCOUNT", re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])"), luhn), ("ACCOUNT", re.compile(r"\b[A-Za-z]{2}\d\d(?: ?[A-Za-z0-9]{4}){2,7}(?: ?[A-Za-z0-9]{1,4})?\b"), mod97)] # forms that only count when the check digits agree
 
-# %% ../../nbs/library/40_deid/42_patterns.ipynb #f928bcbb
+# %% ../../nbs/library/40_deid/42_patterns.ipynb #ed22848f
 CAP = r"(?:O'|O’|Mc|Mac|D'|De|Van|La)[A-Z][a-z]{1,20}|[A-Z][a-z'’]{1,20}(?:-[A-Z][a-z]{1,20})?|[A-Z]{2,20}"
 PARTICLE = r"(?:van der|van den|van|von|de la|de|del|da|di|al|el|bin|le|la)"
 PERSON = rf"(?:(?:{CAP}|[A-Z]\.?)(?: (?:{PARTICLE} )?(?:{CAP}|[A-Z]\.?(?![a-z]))){{0,3}})"
@@ -133,7 +133,7 @@ def _is_name_word(word: str, strict: bool) -> bool:
     if strict: return row[3] == 0 and w not in vocabulary()
     return row[3] <= 1 or w not in vocabulary()
 
-STOP = frozenset("dr mr mrs ms md rn np do pa phd dob mrn ssn icu ed er the a an and or of in on at to for from with by is was were be been has have had he she it they his her their patient patients this that no not yes none unknown date time name age sex male female history physical exam assessment plan diagnosis medications allergies review systems social family past present illness chief complaint hospital course discharge admission follow up labs vital signs impression findings technique comparison indication procedure report note general neuro lungs heart abdomen extremities skin left right normal negative positive mild moderate severe acute chronic stable".split())
+STOP = frozenset("dr mr mrs ms md rn np do pa phd dob mrn ssn icu ed er the a an and or of in on at to for from with by is was were be been has have had he she it they his her their patient patients this that no not yes none unknown date time name age sex male female history physical exam assessment plan diagnosis medications allergies review systems social family past present illness chief complaint hospital course discharge admission follow up labs vital signs impression findings technique comparison indication procedure report note general neuro lungs heart abdomen extremities skin left right normal negative positive mild moderate severe acute chronic stable true false null nan".split())
 
 BETWEEN_BLANKS = re.compile(r"[^\s,]+")
 

@@ -3,8 +3,8 @@
 # %% auto #0
 __all__ = ['INVISIBLE', 'ALIKE', 'MIXED', 'SCANNED', 'CALLED', 'MISREAD', 'DIGITS', 'PRIORITY', 'UNIT_AFTER', 'IP', 'LETTERS',
            'SIGNED', 'ALONE', 'CAPITAL', 'PRESSURE', 'STATES', 'CORNER_AT', 'CORNER', 'RATIO', 'HOURS', 'NUMBERED',
-           'TESTS', 'TERMS', 'OF', 'RANK', 'EDGE', 'NAMELIKE', 'BARE', 'DOUBT', 'BETWEEN', 'readable', 'merged',
-           'by_tagger', 'named', 'propagated', 'told', 'marked', 'completed', 'combined']
+           'TESTS', 'TERMS', 'OF', 'PAIRS', 'RANK', 'EDGE', 'NAMELIKE', 'BARE', 'DOUBT', 'BETWEEN', 'readable',
+           'merged', 'by_tagger', 'named', 'propagated', 'told', 'marked', 'completed', 'combined']
 
 # %% ../../nbs/library/40_deid/42f_voting.ipynb #e8c17880
 import re
@@ -121,10 +121,13 @@ TESTS = {"NAME": _name, "LOCATION": _place, "ORGANIZATION": _organisation, "DATE
 TERMS = re.compile(r"(?i:(?:Los Angeles|Boston|Miami|Philadelphia|Montreal|Ottawa|Canadian|Vancouver|Toronto|Framingham|Glasgow|Edinburgh|London|Newcastle|Oxford|Cambridge|Stanford|Mayo|Duke|Cincinnati|Minnesota|Michigan|Milan|Paris|Rome|Chicago|Dallas|Berlin|Vienna|Bethesda|Amsterdam|Copenhagen|Oslo|Bern|Tokyo|Seattle|Rotterdam|Ann Arbor|Rocky Mountain|West Nile|Lyme|Norwalk|Marburg|Lassa|Zika|Ebola|German|Japanese|Spanish|Hong Kong|Q)"
     r"(?:'s)?(?:[- ](?:II|III|IV|V|J|C|CT|Bowel|Naming|Cognitive|Coma|Knee|Ankle|Head|Heart|Risk|Prep|Spotted|Depression|Hip|Shoulder|Type|Postnatal|Multiphasic))*[- ](?:grade|class|classification|criteria|collar|chromosome|score|scale|scar|questionnaire|virus|fever|flu|measles|encephalitis|rules?|brace|assessment|test|index|type|stage|staging|system|protocol|procedure|disease|placement|stand|treadmill|oximetry|B|A|C|D|III|IV)\b)")
 
-# %% ../../nbs/library/40_deid/42f_voting.ipynb #9931da1f
+# %% ../../nbs/library/40_deid/42f_voting.ipynb #0f0367b0
 OF = re.compile(r"(?i:\b(?:circle|loop|tetralogy|islets?|foramen|ligament|ampulla|angle|sphincter|canal|bundle|pouch|gyrus|crypts?|duct|glands?|sinus|valves?|triangle|plexus|tubercle|nodes?|space|aqueduct|pentalogy|triad|maneuver|sign|zonules?|organ|fissure|papilla|patches) of )$")
 
+PAIRS = re.compile(r"(?:Kaplan|Mann|Kruskal|Bland|Hosmer|Shapiro|Kolmogorov|Benjamini|Cochran|Nelson|Fleming|Brier)[-–— ](?:Meier|Whitney|Wallis|Altman|Lemeshow|Wilk|Smirnov|Hochberg|Mantel|Armitage|Aalen|Harrington|score)") # statisticians
+
 def _eponym(seen, a):
+    if any(m.start() <= a < m.end() for m in PAIRS.finditer(seen, max(0, a - 14), a + 30)): return True
     m = LETTERS.match(seen, a)
     return m and (OF.search(seen, max(0, a - 20), a) or m[0].lower() in EPONYMS and EPONYM_AFTER.match(seen, m.end()) or TERMS.match(seen, a))
 

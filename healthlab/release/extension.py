@@ -3,8 +3,9 @@
 # %% auto #0
 __all__ = ['PATH', 'pre_save']
 
-# %% ../../nbs/library/78_release/78t_extension.ipynb #a7da0edd
+# %% ../../nbs/library/78_release/78t_extension.ipynb #a76ed045
 import json
+from contextlib import suppress
 
 from ..core.settings import settings
 from .guard import check_notebook, current
@@ -24,7 +25,7 @@ def pre_save(model=None, path="", contents_manager=None, **kwargs):
     if model.get("type") != "notebook" and held: model["content"] = json.dumps(nb, indent=1)
     if held: recorded("guard.save", held)
 
-# %% ../../nbs/library/78_release/78t_extension.ipynb #fd63f222
+# %% ../../nbs/library/78_release/78t_extension.ipynb #238e68a9
 PATH = r"(?P<path>(?:(?:/(?!(?:checkpoints(?:/[\w-]+)?|trust)$)[^/]+)+|/?))" # a document's, not its checkpoints'
 
 def _jupyter_server_extension_points(): return [{"module": "healthlab.release.extension"}]
@@ -34,8 +35,13 @@ def _load_jupyter_server_extension(app):
     app.contents_manager.register_pre_save_hook(pre_save)
     from jupyter_server.base.handlers import path_regex
     from jupyter_server.utils import url_path_join
-    from healthlab.release.routes import Contents, Export, Files, guarded # they need a Jupyter server, which the rest of the library does not
+    from healthlab.release.routes import Closed, Contents, Export, Files, guarded, rendered # they need a Jupyter server, which the rest of the library does not
     at = lambda p: url_path_join(app.web_app.settings["base_url"], p)
     app.web_app.add_handlers(".*$", [(at(r"/files/(.*)"), Files), (at(rf"/nbconvert/(?P<format>\w+){path_regex}"), Export), (at(rf"/api/contents{PATH}"), Contents)])
-    if settings().get("release", "live") != "open": app.web_app.settings["kernel_websocket_connection_class"] = guarded(app.web_app.settings["kernel_websocket_connection_class"])
+    if settings().get("release", "live") != "open":
+        app.web_app.settings["kernel_websocket_connection_class"] = guarded(app.web_app.settings["kernel_websocket_connection_class"])
+        app.web_app.add_handlers(".*$", [(at(r"/terminals/.*"), Closed), (at(r"/api/terminals.*"), Closed)])
+    with suppress(ImportError):
+        from voila import notebook_renderer
+        if notebook_renderer.VoilaExecutor.__name__ != "Rendered": notebook_renderer.VoilaExecutor = rendered(notebook_renderer.VoilaExecutor)
     app.log.info("healthlab: outputs are checked before they are saved, shown, exported or downloaded")

@@ -80,3 +80,18 @@ def test_messages_no_one_foresaw_are_checked_too():
     assert "Johnson" not in json.dumps(told_live("new_kind", {"anything": [SAID]}, None))
     plain = {"comm_id": "0" * 32, "data": {"method": "update", "state": {"value": 41}}}
     assert told_live("comm_msg", plain, None) is plain
+
+
+def test_what_voila_makes_of_a_notebook_is_guarded_like_what_is_saved(server):  # noqa: F811
+    cells = ["print('128 patients'); print('first row: Mrs. Mary ' + 'Johnson')", "from IPython.display import HTML; HTML('<!-- Mrs. Mary ' + 'Johnson --><b>mean age 61.2</b>')", "import ipywidgets as w; w.Label('Mrs. Mary ' + 'Johnson')"]
+    made = nb(*[printed("")] * len(cells))
+    for cell, code in zip(made["cells"], cells): cell.update(source=code, outputs=[])
+    assert server.save("page.ipynb", made)[0] == 201
+    status, page = server.ask("GET", "/voila/render/page.ipynb")
+    assert status == 200 and b"128 patients" in page and b"Johnson" not in page and b"Output withheld by healthlab" in page
+
+
+def test_terminals_are_closed_where_the_screen_is_checked(server):  # noqa: F811
+    for method, path in (("POST", "/api/terminals"), ("GET", "/api/terminals"), ("GET", "/terminals/websocket/1")):
+        status, said = server.ask(method, path, {} if method == "POST" else None)
+        assert status == 403 and b"Terminals are closed" in said
