@@ -120,6 +120,12 @@ def test_killed_anywhere_everything_arrives_once(http, store, lake, workbench, w
     assert both(store, lake).types == {}
 
 
+def test_the_command_says_what_travelled(http, workbench, capsys):
+    from healthlab import cli
+    http.add(**patient("ann", "Example"))
+    assert cli.main(["sync", "--workers", "1"]) == 0 and capsys.readouterr().out.startswith("to the lake 1 and 0 deletions; to the store 0")
+
+
 def test_a_client_starts_it_as_a_job(http, as_client, workbench):
     from healthlab.service.jobs import run_worker
     steward = as_client("ingest jobs system/*.cruds")
