@@ -16,7 +16,7 @@ from .resource import pseudonym
 from .run import patient_lines
 from .text import date_offset, number_surrogate, scrub, secret
 
-# %% ../../nbs/library/40_deid/48a_reidentification.ipynb #11bcf82e
+# %% ../../nbs/library/40_deid/48a_reidentification.ipynb #97c18636
 @dataclass(frozen=True)
 class Reidentified:
     "Whom a pseudonym stands for."
@@ -25,6 +25,7 @@ class Reidentified:
     days: int      # by how much this patient's dates were moved
 
     def __repr__(self): return f"Reidentified(of={self.of!r})" # ids and shifts do not belong in logs
+    def __str__(self): return f"{self.of} of patient {self.patient} in zone identified; their dates were moved by {self.days} days" # printed for who asked, with a second person's approval
 
 def _refuse(pseudonym_, by, approved_by, why):
     audit.record("reidentify.refused", zone="identified", table="Patient", detail={"by": by, "approved_by": approved_by, "why": why})

@@ -31,7 +31,7 @@ GO = [ # no form and no list tells these: what must not be left
 STAY = ["Mark the site before surgery. Bill for 20 minutes.", "Hope to discharge soon. Will follow. May shower.", "Lewy body dementia; Purkinje cells; circle of Willis; Los Angeles grade B esophagitis.", "OSA on CPAP, GERD on Prilosec, HLD on Lipitor, CAD s/p CABG.",
         "BP 137/97, HR 72, RR 16, SpO2 97% on RA. Strength 5/5, reflexes 2/4.", "Glasgow Coma Scale 15, Apgar 8 and 9, Gleason 3+4, NYHA III.", "Continue Flovent 2 puffs BID, Singulair 10 mg qHS, Humalog per sliding scale.", "ASSESSMENT AND PLAN: COPD exacerbation. Start prednisone 40 mg daily x 5 days.",
         "The patient denies chest pain, shortness of breath, nausea or vomiting.", "Quit smoking in 2009, 20 pack-years. Diagnosed with asthma in 1998.",
-        "RA 8, RV 42/6, PA 40/18, PCWP 14. Nodes 3/09 of 12 lymph nodes; vision 6/60.", "MAE x4, 94% on RA, T 98.6 F, ninety-two percent.", "Nurse removed the Foley. Graves dz, r/o Cushing's syndrome. On vanco/zosyn 0700-1900.", "CC: CP x 2h, diaphoretic. s/p Synvisc x3, Medtronic pump."]
+        "RA 8, RV 42/6, PA 40/18, PCWP 14. Nodes 3/09 of 12 lymph nodes; vision 6/60.", "MAE x4, 94% on RA, T 98.6 F, ninety-two percent.", "Nurse removed the Foley. Graves dz, r/o Cushing's syndrome. On vanco/zosyn 0700-1900.", "CC: CP x 2h, diaphoretic. s/p Synvisc x3, Medtronic pump.", "True True", "share alive, with 95 % interval (Kaplan–Meier); Mann-Whitney test"]
 
 
 @pytest.mark.parametrize("text,gone", GO, ids=[g[0][:24] for g in GO])
