@@ -284,7 +284,7 @@ def parser() -> argparse.ArgumentParser:
     v.add_argument("table", nargs="?", default="encounter", help="the table to learn (default encounter)")
     v.add_argument("--zone", default="research", help="research or deidentified")
     v.add_argument("--rows", type=int, help="rows to draw (default: as many as were learnt from)")
-    v.add_argument("--method", default="auto", help="auto, marginals, or synthcity:<plugin>")
+    v.add_argument("--method", default="auto", help="auto, network, pairwise, marginals, dpsgd, or synthcity:<plugin>")
     v.add_argument("--epsilon", type=float, help="differential privacy's epsilon (default: none)")
     v.add_argument("--target", help="the column models predict")
     v.add_argument("--reason", default="", help="what the data are for; kept in the audit trail")

@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['METHODS', 'PRIVATE', 'methods', 'Generator', 'fit', 'save', 'load']
 
-# %% ../../nbs/library/60_synth/65_generator.ipynb #14debfd2
+# %% ../../nbs/library/60_synth/65_generator.ipynb #99eca57b
 import hashlib, hmac, json, pickle, time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,14 +16,15 @@ from ..core.keys import keys
 from .autoregressive import Autoregressive
 from .columns import alphabet_of, kinds_of
 from .constraints import verified
+from .dpsgd import PrivateNetwork
 from .marginals import Marginals
 from .pairwise import SMALL, Pairwise
 from .plugins import PLUGINS, PRIVATE_PLUGINS, Plugin
 
-# %% ../../nbs/library/60_synth/65_generator.ipynb #ebb400c3
-METHODS: dict[str, Callable] = {"network": Autoregressive, "pairwise": Pairwise, "marginals": Marginals}
+# %% ../../nbs/library/60_synth/65_generator.ipynb #cf3e373b
+METHODS: dict[str, Callable] = {"network": Autoregressive, "pairwise": Pairwise, "marginals": Marginals, "dpsgd": PrivateNetwork}
 
-PRIVATE = ("marginals", *map("synthcity:{}".format, PRIVATE_PLUGINS))
+PRIVATE = ("marginals", "dpsgd", *map("synthcity:{}".format, PRIVATE_PLUGINS))
 
 def methods() -> list[str]:
     "The names `fit` knows as method."
@@ -40,8 +41,8 @@ def _learnt(method, source, kinds, target, epsilon, delta, seed, floor, settings
     if method.startswith("synthcity:"):
         alphabet = alphabet_of(source, kinds, floor)
         return Plugin(method.removeprefix("synthcity:"), settings, seed, epsilon, delta).fit(source, alphabet), alphabet
-    if method == "marginals":
-        model = Marginals(settings, epsilon or 1., delta)
+    if method in ("marginals", "dpsgd"):
+        model = METHODS[method](settings, epsilon or 1., delta)
         return model, model.fit_table(source, kinds, target)
     alphabet = alphabet_of(source, kinds, floor)
     return METHODS[method](alphabet.sizes, settings, seed).fit(alphabet.encode(source), checkpoint=checkpoint, progress=step), alphabet
