@@ -5,7 +5,7 @@ __all__ = ['PIECE', 'GROUP', 'SHAPE', 'STAYS', 'MONTHS', 'WEEKDAYS', 'secret', '
            'by_record', 'found', 'find_all', 'find', 'pools', 'name_surrogate', 'number_surrogate', 'place_surrogate',
            'organisation_surrogate', 'date_surrogate', 'Scrubbed', 'replacement', 'scrub']
 
-# %% ../../nbs/library/40_deid/43_text.ipynb #72c47953
+# %% ../../nbs/library/40_deid/43_text.ipynb #90f81b41
 import hmac, os, re, sys
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import lru_cache
 from itertools import islice
+from threading import Lock
 
 from ..core.errors import HealthlabError
 from ..core.keys import keys
@@ -109,7 +110,7 @@ def by_record(text: str, k: Known) -> list[Span]:
             at = low.find(p.lower(), at + len(p))
     return out
 
-# %% ../../nbs/library/40_deid/43_text.ipynb #d08f024d
+# %% ../../nbs/library/40_deid/43_text.ipynb #0fd1f6dd
 PIECE = 1 << 17 # characters of a note read at once
 
 def _cut(text: str):
@@ -132,6 +133,12 @@ class _Piece:
         self.votes, self.spans = votes, marked(self.seen, votes, self.record, self.coded, self.plain)
         self.words, self.plain = set() if self.coded else named(self.seen, self.spans), None
 
+    def kept(self):
+        "Itself, with no more than `done` needs."
+        if self.votes is not None: self.votes = self.votes.lean()
+        self.record = bool(self.record)
+        return self
+
     def done(self, words, sure) -> list[Span]:
         spans = self.spans if self.coded else completed(self.seen, self.votes, self.spans, words, sure)
         return spans if self.back is None else [Span(self.back[s.start], self.back[s.end - 1] + 1, s.label) for s in spans]
@@ -141,9 +148,9 @@ def _read(texts, people, whole, coded) -> list:
     pieces = [_Piece(t, k, coded) for t, k in zip(texts, people)]
     said = [None] * len(pieces) if coded else votes([p.seen for p in pieces], [p.plain[0] for p in pieces])
     for p, v in zip(pieces, said): p.vote(v)
-    return [p.done(p.words, bool(p.record)) if alone else p for p, alone in zip(pieces, whole)]
+    return [p.done(p.words, bool(p.record)) if alone else p.kept() for p, alone in zip(pieces, whole)]
 
-# %% ../../nbs/library/40_deid/43_text.ipynb #ce19bdbe
+# %% ../../nbs/library/40_deid/43_text.ipynb #58dfa893
 GROUP = 1 << 17 # characters taken at a time, at most: enough for full batches, little enough to hold
 
 def _groups(lengths):
@@ -155,13 +162,19 @@ def _groups(lengths):
         if size >= most: yield at, i + 1; at, size = i + 1, 0
     if at < len(lengths): yield at, len(lengths)
 
+_INTERVAL, _ONE = [], Lock() # what the interval was, once for each call that shortens it
+
 @contextmanager
 def _turns():
     "Threads that take turns more often: the tagger's, back from its arithmetic, must not wait long for the interpreter."
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(min(before, .0005))
+    with _ONE:
+        _INTERVAL.append(_INTERVAL[0] if _INTERVAL else sys.getswitchinterval())
+        sys.setswitchinterval(min(_INTERVAL[0], .0005))
     try: yield
-    finally: sys.setswitchinterval(before)
+    finally:
+        with _ONE:
+            before = _INTERVAL.pop()
+            if not _INTERVAL: sys.setswitchinterval(before)
 
 def _in_turn(texts, people, whole, coded):
     "What `_read` gives, group by group."
