@@ -1,6 +1,6 @@
 """Synthetic histories: what comes out is valid FHIR of people who never were, keeps the source's counts, and shows nothing that few share."""
 import json
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -9,9 +9,10 @@ from healthlab.core.errors import InputError
 from healthlab.fhir.model import validate
 from healthlab.hospital.course import life
 from healthlab.hospital.records import resources as of_life
-from healthlab.synth.courses import Cohort, change, draw
+from healthlab.synth.clocks import Clocks, change
+from healthlab.synth.courses import Cohort, draw
 from healthlab.synth.emission import bundle, resources
-from healthlab.synth.histories import histories, shape
+from healthlab.synth.histories import History, Visit, histories, shape
 from healthlab.synth.longitudinal import retold, sequences, validity
 
 END = datetime(2024, 1, 1)
@@ -44,6 +45,27 @@ def test_every_patient_is_valid_fhir_and_references_hold(made):
 def test_events_are_as_frequent_as_in_the_source(people, made):
     got = sequences(people[:50], made, codes=20)
     assert got["counts"]["mean"] < .1 and got["counts"]["of"] == 20
+
+
+def test_what_has_a_rhythm_keeps_it(people, made):
+    got = sequences(people[:50], made, codes=20)["intervals"]
+    assert got["of"] >= 10 and got["mean"] < .2, got
+
+
+def test_a_clock_keeps_a_yearly_check_and_what_follows_a_diagnosis():
+    rng, birth, told = np.random.default_rng(0), datetime(1970, 1, 1), []
+    for i in range(40):
+        ill = 6000 + 20 * i
+        at = [(d, "check") for d in range(5500, 9000, 365)] + [(d, "follow-up" if d > ill else "diagnosis") for d in range(ill, 9000, 90) if i % 2]
+        told.append(History(str(i), "female", birth, None, {}, sorted((Visit(k, birth + timedelta(days=d + rng.normal(0, 4)), 30., "") for d, k in at), key=lambda v: v.start)))
+    clocks = Clocks(told, lambda v: v.kind, change(told), birth + timedelta(days=9000), 5)
+    lives = [clocks.draw("female", birth, 9000., rng) for _ in range(60)]
+    gaps = {k: np.concatenate([np.diff([d for d, what in one if what == k]) for one in lives]) for k in ("check", "follow-up")}
+    assert abs(gaps["check"].mean() - 365) < 25 and gaps["check"].std() < 60 and abs(gaps["follow-up"].mean() - 90) < 10
+    for one in lives:
+        first = {k: next((d for d, what in one if what == k), np.inf) for k in ("diagnosis", "follow-up")}
+        assert first["follow-up"] == np.inf or first["diagnosis"] < first["follow-up"], "nobody is followed up for what was never found"
+    assert clocks.draw("male", birth, 9000., rng) == [], "what only one sex was seen for is given to nobody else"
 
 
 def test_values_stay_in_their_range_and_belong_together(people, made):
