@@ -34,7 +34,7 @@ def roles_and_scopes(c):
     c.Spawner.server_token_scopes = [ # each only as far as its person's rights go
         "users:activity!user", "access:servers!server", *use, *every]
 
-# %% ../../nbs/library/95_hub/95c_configuration.ipynb #779f3bc5
+# %% ../../nbs/library/95_hub/95c_configuration.ipynb #1b1f2441
 def bound() -> list[str]:
     "What a command begins with that ends with the hub, this process."
     return [sys.executable, "-m", "healthlab.hub.confine", "--with-parent", str(os.getpid()), "--unconfined", "--"]
@@ -51,13 +51,24 @@ def dashboards(c, port: int):
     home, lake = s.path("hub", "path") / "dashboards", s.url("lake", "url")
     zones = [Path(lake) / z for z in ("research", "synthetic", "released")] if "://" not in lake else []
     for folder in (home, *zones): folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    read = [*SYSTEM, sys.prefix, sys.base_prefix, *zones, *(s.root / p for p in ("healthlab", "nbs/dashboards", "settings.ini", "pyproject.toml", "requirements.lock", "var/mlflow"))]
+    read = [*SYSTEM, sys.prefix, sys.base_prefix, *zones, *(s.root / p for p in ("healthlab", "nbs/dashboards", "settings.ini", "pyproject.toml", "requirements.lock")), *_registry()]
     held = [*(w for p in read for w in ("--read", os.path.realpath(p))), *(w for p in (*DEVICES, home) for w in ("--write", os.path.realpath(p)))]
     address = f"{s.get('hub', 'url')}/services/healthlab"
     service(c, "dashboards", [sys.executable, "-m", "healthlab.hub.confine", *held, "--with-parent", str(os.getpid()), "--", sys.executable, "-c", "from healthlab.ui.served import serve; serve()"], url=f"http://127.0.0.1:{port}", HOME=str(home), TMPDIR=str(home), HEALTHLAB_ACCESS_ROLE="service",
             HEALTHLAB_SERVICE_URL=address, HEALTHLAB_AUDIT_URL=f"{address}/v1/audit", HEALTHLAB_KEYS_FILE=str(home / "no key"), HEALTHLAB_SETTINGS=str(s.file), HEALTHLAB_LAKE_URL=lake, OMP_NUM_THREADS="1")
     c.JupyterHub.services[-1]["timeout"] = 120 # seconds until it answers: a hub that starts on a busy machine does not give up on it
     c.JupyterHub.services[-1]["oauth_client_allowed_scopes"] = [f"access:services!service={n}" for n in ("healthlab", "dashboards")] + sorted(c.JupyterHub.custom_scopes)
+
+def _registry() -> list[Path]:
+    "What of the model registry may be read, when it is a file of this machine's: its folder, or the file alone where other things of the workbench lie beside it."
+    s = settings()
+    at = s.get("mlflow", "tracking")
+    if not at.startswith("sqlite:///"): return []
+    file = s.root / at.removeprefix("sqlite:///")
+    beside = [s.path(*k).resolve() for k in (("keys", "file"), ("hub", "path"), ("audit", "path"), ("reports", "url"), ("landing", "url"))]
+    if any(file.parent.resolve() in p.parents for p in beside): return [file] if file.exists() else []
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return [file.parent]
 
 def services(c, ports: list[int]):
     "The REST service, the dashboards, the scheduler and the idle culler."

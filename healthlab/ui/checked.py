@@ -37,7 +37,7 @@ def behind(reader: Reader, zone: str, check: str, most: int = 100) -> Html:
     note = f"zone {zone}{f'; the first {most}' if len(rows) == most else ''}; for your eyes: not part of what is taken along"
     return panel(f"Failing rows of {check}", table(told, f"failing rows of {check}", most, "No row was kept for this check."), note, wide=True)
 
-# %% ../../nbs/library/96_ui/97b_quality.ipynb #e3ecf8da
+# %% ../../nbs/library/96_ui/97b_quality.ipynb #c7026934
 def _single(reader: Reader):
     "(checks, zone, panel that stands in their place)."
     zone, said = "deidentified", None
@@ -62,7 +62,7 @@ def quality(reader: Reader = None) -> Page:
         figures = [(n, "checks"), (bad, "failed", "bad" if bad else "good"), (hits, "findings"), (now.get("resources", 0), "resources looked at"), (when(assessed[0]["started"]), "newest assessment, UTC")]
         rows = listed(found, kind, severity, only)
         top = [t for t in now.get("top", []) if severity in ("all", t["severity"])]
-        worst = bars({f"{t['check']} ({t['resource']})": t["violations"] for t in top if t["violations"] >= 10}, "red", nothing="No failed check has ten findings or more.")
+        worst = bars({t["check"]: t["violations"] for t in top if t["violations"] >= 10}, "red", nothing="No failed check has ten findings or more.")
         body = cards(*figures) + panels(panel("Findings in a thousand resources", trend([a | {"results": a["results"] | {"categories": {k: v for k, v in a["results"].get("categories", {}).items() if kind in ("all", k)}}} for a in assessed])),
             panel("Where to look first", worst, "failed checks with most findings; below ten they are left out"), instead or panel("Single checks", table(rows, "checks", 150, "No check of this kind."), f"newest assessment of zone {zone}", wide=True))
         kinds = [{"kind": k, "checks": v[0], "failed": v[1], "findings": v[2], "run_id": assessed[0]["run_id"]} for k, v in cats.items()]

@@ -35,7 +35,7 @@ def prepare_people(lake, run_id: str) -> dict | None:
     "Keep that table for the page; see `healthlab.ui.prepared`."
     return prepare(lake, TABLE, NEEDED, PEOPLE, lambda: lake.sql(PEOPLE, "research"), run_id)
 
-# %% ../../nbs/library/96_ui/97a_cohorts.ipynb #85100a04
+# %% ../../nbs/library/96_ui/97a_cohorts.ipynb #1e3e99f9
 BANDS = {"any age": (0, 200), "0–17": (0, 17), "18–39": (18, 39), "40–64": (40, 64), "65–79": (65, 79), "80 and over": (80, 200)}
 
 class People:
@@ -49,6 +49,8 @@ class People:
         first, last = (rows[c].to_numpy(zero_copy_only=False).astype("datetime64[D]") for c in ("first", "last"))
         self.years = (last - first).astype("timedelta64[D]").astype(float) / 365.25
         self.years[np.isnat(first) | np.isnat(last)] = np.nan
+        middle = np.nanmedian(self.years) if np.isfinite(self.years).any() else 0
+        self.at = [k / 20 * next((h for h in (5, 10, 20, 40) if middle <= h), 80) for k in range(21)] # years at which survival is read, the same for every cohort
         self._conditions(rows["conditions"].combine_chunks())
         self.common = sorted(tally(self.having(np.ones(self.n, bool)), exact=True).items(), key=lambda kv: -kv[1])
 
@@ -79,7 +81,7 @@ class People:
         if condition: keep &= self.has(condition)
         return keep
 
-# %% ../../nbs/library/96_ui/97a_cohorts.ipynb #9139983b
+# %% ../../nbs/library/96_ui/97a_cohorts.ipynb #457398b0
 def _by(values, keep) -> dict:
     import numpy as np
     names, n = np.unique(values[keep], return_counts=True)
@@ -87,8 +89,8 @@ def _by(values, keep) -> dict:
 
 def compared(p: People, keep, condition: str) -> dict:
     "Survival of the cohort and, where there is one, of those outside it."
-    out = {"this cohort": survival(p.years[keep], p.died[keep])}
-    if not keep.all(): out["everybody else"] = survival(p.years[~keep], p.died[~keep])
+    out = {"this cohort": survival(p.years[keep], p.died[keep], p.at)}
+    if not keep.all(): out["everybody else"] = survival(p.years[~keep], p.died[~keep], p.at)
     return {k: v for k, v in out.items() if v}
 
 def view(p: People, sex: str, age: str, condition: str) -> View:
@@ -103,11 +105,11 @@ def view(p: People, sex: str, age: str, condition: str) -> View:
     sexes, races = _by(p.sex, keep), _by(p.race, keep)
     also = dict(sorted(tally({k: v for k, v in p.having(keep).items() if k != condition}).items(), key=lambda kv: -kv[1])[:12])
     curve = compared(p, keep, condition)
-    at_risk = [{"years": y, **{f"{name}: still followed": next((r[4] for r in rows if r[0] == y), "fewer than 10") for name, rows in curve.items()}} for y in range(6)]
+    at_risk = [{"years": round(y), **{f"{name}: still followed": next((r[4] for r in rows if r[0] == y), "fewer than 10") for name, rows in curve.items()}} for y in p.at[::4]]
     dead = int(p.died[keep].sum())
     followed = float(np.nanmedian(p.years[keep])) if np.isfinite(p.years[keep]).any() else 0.
     figures = cards((count(n), "people in this cohort"), (f"{100 * rounded(n) / max(5, rounded(p.n)):.0f} %", "of everybody"), (round(float(np.nanmedian(ages))), "median age, years"),
-                    (count(dead), "died"), (round(followed, 1), "years followed, median"))
+                    (count(dead), "died"), (round(followed) if followed >= 10 else round(followed, 1), "years followed, median"))
     body = figures + panels(panel("Age", bars(shown_ages)), panel("Sex", bars(sexes, "green")), panel("Also recorded", bars(also, "sky", nothing="No other condition is shared by ten of them.")), panel("Race", bars(races, "pink")),
         panel("Survival from the first encounter", curves({k: [r[:4] for r in v] for k, v in curve.items()}, "years", "share alive, with 95 % interval (Kaplan–Meier)", steps=True, bottom=0, top=1) + table(at_risk, "people still followed"), "Curves end where fewer than 10 people are still followed.", wide=True))
     flat = lambda counts, of: [{"of": of, "value": k, "people": "withheld" if v is None else v} for k, v in counts.items()]

@@ -69,7 +69,7 @@ def graph(
         y += 8
     return Html(f"<div class=hl-scroll tabindex=0 role=region aria-label='relations as a picture'><svg class='hl-plot hl-graph' viewBox='0 0 620 {y}' role=img aria-label='{len(rows)} relations; the table lists them'>{''.join(lines)}{''.join(boxes)}</svg></div>")
 
-# %% ../../nbs/library/96_ui/97e_text.ipynb #60f3d7f1
+# %% ../../nbs/library/96_ui/97e_text.ipynb #71a63b00
 def note(document: str) -> Html:
     "A note of zone research with what was found in it."
     name = document.replace("'", "''")
@@ -95,6 +95,7 @@ def clinical_text(reader: Reader = None) -> Page:
         body = cards((len(found), "names found in ten people or more"), (len({r["kind"] for r in found}), "kinds of entity")) + panels(
             panel("Most people", bars({r["name"]: r["people"] for r in found[:15]}, nothing="Nothing of this kind is shared by ten people.")), panel("Names", table(found, "names", 150, "Nothing of this kind is shared by ten people.")))
         return View(body, {"names": found}, f"{len(found)} names", panels(note(document)) if document and reader.may_rows() else "")
-    filters = {"label": w.Dropdown(options=["all", *sorted({r["label"] for r in rows})], description="Kind"), "word": w.Text(placeholder="part of a name", description="Search", continuous_update=False)}
+    kinds = sorted({r["label"] for r in rows})
+    filters = {"label": w.Dropdown(options=["all", *kinds], value="Diagnosis" if "Diagnosis" in kinds else "all", description="Kind"), "word": w.Text(placeholder="part of a name", description="Search", continuous_update=False)}
     if documents: filters["document"] = w.Dropdown(options=[("no note", ""), *((f"note {i + 1}", d) for i, d in enumerate(documents))], description="Open")
     return Page("text", question, draw, filters, reader)

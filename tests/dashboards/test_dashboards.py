@@ -112,12 +112,13 @@ def assessed(workbench):
     lake.write("identified", "quality_finding", full(FINDING, run_id=run, check="birth-date", severity="error", resource_type="Patient", id="pat-4711", path="Patient.birthDate", detail="2999-01-01"), run_id=run, mode="overwrite")
     folder = workbench / "reports/quality" / run
     folder.mkdir(parents=True, exist_ok=True)
-    RunRecord("quality", run, "ok", "2026-03-09T04:00:00.000Z", "2026-03-09T04:01:00.000Z", 60., results=dict(checks=1, resources=180, categories={"plausibility": [1, 1, 1]}, top=[])).save(folder)
+    RunRecord("quality", run, "ok", "2026-03-09T04:00:00.000Z", "2026-03-09T04:01:00.000Z", 60., results=dict(checks=1, resources=180, categories={"plausibility": [1, 1, 1]}, top=[dict(check="many-hits", holds="as QualityReport.figures says it", severity="error", violations=25, rate=.1)])).save(folder)
 
 
 def test_failing_rows_are_for_those_who_may_read_the_zone_and_for_their_eyes_only(assessed, monkeypatch):
     from healthlab.core import audit
     page = made("quality")
+    assert "many-hits" in page.view.body and "hl-problem" not in page.view.body
     page.filters["rows_of"].value = "birth-date"
     assert "pat-4711" in page.body.value and "2999-01-01" in page.body.value
     assert any(e["table"] == "quality_finding" for e in audit.entries("read", zone="identified").to_pylist())

@@ -51,7 +51,7 @@ def environment(folder: Path, port: int) -> dict:
     "The variables of a workbench under a folder."
     from healthlab.cli import demo_environment
     env = {k: v for k, v in os.environ.items() if not k.startswith("HEALTHLAB_")} | {k: v.replace("/var/demo", "") for k, v in demo_environment(folder).items()}
-    return env | {"HEALTHLAB_HUB_PORT": str(port), "HEALTHLAB_HUB_URL": f"http://127.0.0.1:{port}", "HEALTHLAB_SETTINGS": str(ROOT / "settings.ini")}
+    return env | {"HEALTHLAB_HUB_PORT": str(port), "HEALTHLAB_HUB_URL": f"http://127.0.0.1:{port}", "HEALTHLAB_SETTINGS": str(ROOT / "settings.ini"), "HEALTHLAB_MLFLOW_TRACKING": f"sqlite:///{folder}/mlflow/mlflow.db"}
 
 
 def mine(folder: Path) -> list[int]:
