@@ -81,13 +81,15 @@ def _fill(have: list[Entity], more: list[Entity]) -> list[Entity]:
         if all(e.end <= a or b <= e.start for a, b in taken): out.append(e); taken.append((e.start, e.end))
     return out
 
-# %% ../../nbs/library/50_nlp/53_entities.ipynb #f96eeff6
+# %% ../../nbs/library/50_nlp/53_entities.ipynb #c0b640c4
+_COMMON = re.compile(r"penicillins?|sulfa(?: drugs?)?|latex|iodine|(?:tree |pea)?nuts?|shellfish|shrimps?|fish|eggs?|milk|wheat|soy|gluten|(?:grass |tree )?pollens?|ragweed|grass|dust(?: mites?)?|mold|nickel", re.I)
+
 def _allergic(text: str, found: list[Entity]) -> list[Entity]:
     "`found` with allergens: medicines where an allergen stands become one, other words there are added; signs and diseases there are reactions."
     for a, b in allergens(text):
         there = [e for e in found if e.start < b and a < e.end]
-        if any(e.label in ("Diagnosis", "SymptomOrSign", "Allergen") for e in there): continue
-        if medicines := [e for e in there if e.label in ("MedicationName", "MedicationClass", "TreatmentName")]:
+        if any(e.label == "Allergen" or e.label in ("Diagnosis", "SymptomOrSign") and not _COMMON.fullmatch(e.text) for e in there): continue
+        if medicines := [e for e in there if e.label in ("MedicationName", "MedicationClass", "TreatmentName", "Diagnosis", "SymptomOrSign")]:
             for e in medicines: e.label = "Allergen"
         else: found = [e for e in found if e not in there] + [Entity(a, b, text[a:b], "Allergen", .85)]
     return found
@@ -127,7 +129,7 @@ def repeated(text: str, found: list[Entity], least: float = .9) -> list[Entity]:
         out += [Entity(m.start(), m.end(), m[0], e.label, e.score * .9) for m in re.finditer(r"(?<![\w-])" + re.escape(words) + r"(?![\w-])", text)]
     return out
 
-# %% ../../nbs/library/50_nlp/53_entities.ipynb #b0b38469
+# %% ../../nbs/library/50_nlp/53_entities.ipynb #7bf7120c
 def _head(tagger, words, y, text: str, name: str, least: float = 0.) -> list[Entity]:
     names = CATEGORY.get(name)
     return [Entity(m.start, m.end, text[m.start:m.end], names.get(m.label, "") if names else m.label, round(p, 4)) for m, p in decode(words, y, head_of(tagger, name)) if p >= least and (not names or m.label in names)]
@@ -164,7 +166,8 @@ def _merged(tagger, words, y, text: str) -> tuple[list[Entity], dict[str, float]
         others = [e for more in ask(.8, "maccrobat", "bc5cdr") for e in more]
         if _foreign(found, others):
             for e in others: found = _fill(found, [e])
-            found = _allergic(text, _fill(found, _ruled(text)))
+            found = _fill(found, _ruled(text))
+        found = _allergic(text, found)
     else:
         found = sum(ask(0., *("own", "maccrobat")[best != "own":]), [])
         for more in ask(.7, "bc5cdr"): found = _fill(found, more)

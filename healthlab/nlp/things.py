@@ -58,10 +58,10 @@ def things(text: str # any text
             if all(b <= x or y <= a for x, y, *_ in found): found.append((a, b, label, score))
     return sorted(found)
 
-# %% ../../nbs/library/50_nlp/52a_things.ipynb #5e34d492
-_LISTS = re.compile(r"(?<![\w/-])(?:(?:drug|medication|medicine|food|known) )?(?P<head>allerg(?:ies|y))(?: to (?:medications?|medicines?|drugs?|food))?[ \t]*:[ \t,]*(?P<listed>[^\n.]{2,300})|\b(?:allerg(?:ic|y|ies)(?: or sensitive)?(?: reactions?)?|hypersensitiv(?:e|ity|ities)|sensitivit(?:y|ies)|anaphyla(?:xis|ctic)|intoleran(?:t|ces?)) to:?\s+(?P<said>[^.;:\n]{2,200})", re.I)
+# %% ../../nbs/library/50_nlp/52a_things.ipynb #342c0758
+_LISTS = re.compile(r"(?<![\w/-])(?:(?:drug|medication|medicine|food|known) )?(?P<head>allerg(?:ies|y))(?: to (?:medications?|medicines?|drugs?|food))?[ \t]*:[ \t,]*(?P<listed>[^\n.]{2,300})|\b(?:allerg(?:ic|y|ies)(?: or sensitive)?(?: reactions?)?|hypersensitiv(?:e|ity|ities)|sensitivit(?:y|ies)|anaphyla(?:xis|ctic)|intoleran(?:t|ces?)) to:?\s+(?P<said>[^.;:\n]{2,200})|(?:^|\n)[#* \t]*(?:ALL|(?:(?:drug|known|food) )?allergies(?:/ADRs| and adverse reactions)?)[* \t]*:?[* \t]*\n(?:[-=]{3,}\n)?(?P<below>(?:[^\n]{2,100}\n?){1,6})", re.I)
 _BEFORE = re.compile(r"\b(?P<word>penicillin|sulfa|latex|iodine|(?:iv |intravenous )?contrast(?: dye)?|(?:tree )?nuts?|peanuts?|shellfish|shrimp|fish|eggs?|milk|wheat|soy|gluten|pollen|ragweed|grass|dust(?: mites?)?|mold|cat|dog|pet|bee(?: stings?| venom)?|wasp|nickel|(?:adhesive )?tape|aspirin|codeine)[ -](?:allerg(?:y|ies|ic)|anaphylaxis|hypersensitivity)\b", re.I)
-_PARTS = re.compile(r",|;|/|\+|\band\b|\bor\b|\bas well as\b|\bplus\b|\bincluding\b", re.I)
+_PARTS = re.compile(r",|;|/|\n|\+|\band\b|\bor\b|\bas well as\b|\bplus\b|\bincluding\b", re.I)
 _ENDED = re.compile(r"\b(?:which|that|caus\w+|with|giv(?:es|ing)|gave|result\w*|leads?|led|makes?|made|produc\w+|he|she|it|but|for|in|from|when|because|while|however|where|by|on|is|was|were|are|has|have|had|per|since|reactions?|allerg\w+|develop\w*|experienc\w+)\b|\s[-–=→]|[:=→]", re.I)
 _NAME = re.compile(r"[A-Za-z][\w'-]*(?: [A-Za-z0-9][\w'-]*){0,2}")
 _NAUGHT = re.compile(r"\b(?:no|not|none|nil|nka|nkda|nkma|known|unknown|den(?:y|ies|ied)|refer|see|any|other|others?|multiple|several|many|it|this|these|those|them|medic(?:al|ations?|ines?)|drugs?|foods?|the patient|patient|reviewed|listed|above|below|chart|noncontributory|list|environmental|seasonal|touch|light|palpation|unable|pain|treatment|therapy|change|insulin(?= resist)|loss|threat|cold|heat)\b", re.I)
@@ -70,15 +70,15 @@ def allergens(text: str # any text
              ) -> list[tuple[int, int]]: # (start, end), in order, without overlaps
     "What the text calls an allergen."
     found = {(m.start("word"), m.end("word")) for m in _BEFORE.finditer(text)}
-    if "llerg" not in text and not re.search("allerg|sensitiv|anaphyla|intoleran", text, re.I): return sorted(found)
+    if "llerg" not in text and not re.search(r"allerg|sensitiv|anaphyla|intoleran|^\W*all\W*$", text, re.I | re.M): return sorted(found)
     for m in _LISTS.finditer(text):
-        name = "listed" if m["listed"] else "said"
+        name = next(k for k in ("listed", "said", "below") if m[k])
         said, at = re.sub(r"\([^()]*\)?", lambda p: " " * len(p[0]), m[name]), m.start(name)
-        if name == "listed" and re.search(r"allerg|intoleran|sensitiv", said, re.I): continue
+        if name != "said" and re.search(r"allerg|intoleran|sensitiv", said, re.I): continue
         cuts = [0, *(x for p in _PARTS.finditer(said) for x in p.span()), len(said)]
         for a, b in zip(cuts[::2], cuts[1::2]):
             end = _ENDED.search(said, a, b)
-            words = re.sub(r"^\s*(?:(?:the|some|a|an|his|her|use of|both|to|oral|high doses? of|includes?|perhaps|possibl[ey]|probabl[ey])\s+)*", lambda p: " " * len(p[0]), said[a:end.start() if end else b], flags=re.I)
+            words = re.sub(r"^\s*(?:(?:the|some|a|an|his|her|use of|both|to|oral|high doses? of|includes?|perhaps|possibl[ey]|probabl[ey]|[-*•]|\d\.)\s+)*", lambda p: " " * len(p[0]), said[a:end.start() if end else b], flags=re.I)
             item = _NAME.fullmatch(re.sub(r" (?:drugs?|products?|medications?|medicines?|allerg\w+)$", "", words.strip(), flags=re.I))
             if item and len(item[0]) > 2 and not _NAUGHT.search(item[0]): found.add((begin := at + a + len(words) - len(words.lstrip()), begin + len(item[0])))
             if name == "said" and (end or m[0][:6].lower() == "sensit"): break

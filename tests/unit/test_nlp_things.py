@@ -1,7 +1,8 @@
 "Devices, genes and variants: what is one, what only looks like one."
 import pytest
 
-from healthlab.nlp.things import things
+from healthlab.nlp.entities import recognise
+from healthlab.nlp.things import allergens, things
 
 SEEN = {
     "MedicalDevice": ("A [Foley catheter] was placed.", "[drug-eluting stent] to the LAD", "uses [hearing aids]", "[NG tube] to suction", "sleeps with [CPAP]", "[IVC filter] in 2004", "a [walker] at home", "[ICD] shock last night", "[ventriculoperitoneal shunt] revision", "on an [insulin pump]"),
@@ -27,3 +28,15 @@ def test_no_overlaps_and_long_texts():
     text = "BRCA1 c.68_69delAG, pacemaker, " * 2000
     found = things(text)
     assert len(found) == 6000 and all(a[1] <= b[0] for a, b in zip(found, found[1:]))
+
+
+@pytest.mark.parametrize(("text", "wanted"), [
+    ("ALLERGIES:  PENICILLIN AND BIAXIN.", ["PENICILLIN", "BIAXIN"]), ("Allergies: Aspirin (hives), IV contrast; sulfa drugs cause rash.", ["Aspirin", "IV contrast", "sulfa"]), ("He is allergic to bee stings and codeine, which makes him itch.", ["bee stings", "codeine"]),
+    ("## ALL\npollen - sneezing\n\n## VS\nT 37", ["pollen"]), ("Allergies\n---\ngrass pollen: sneezing\n- eggs\n\nPLAN\nrest", ["grass pollen", "eggs"]), ("She has a peanut allergy.", ["peanut"]),
+    ("ALLERGIES: NKDA.", []), ("No known drug allergies. All is well.", []), ("Allergies: none known.", []), ("Sensitivity to light touch is normal.", []), ("ALLERGIES: Refer to chart.", [])])
+def test_allergens(text, wanted): assert [text[a:b] for a, b in allergens(text)] == wanted
+
+
+def test_allergens_of_a_note():
+    found = {e.text: e.label for e in recognise(["HISTORY: A 57-year-old woman has had dyspnea for two days. She takes lisinopril.\nALLERGIES: Penicillin (rash), latex."])[0]}
+    assert found["Penicillin"] == found["latex"] == "Allergen" and found["lisinopril"] == "MedicationName" and found["rash"] == "SymptomOrSign"
