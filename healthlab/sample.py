@@ -4,7 +4,7 @@
 __all__ = ['sample']
 
 # %% ../nbs/library/88_sample/88_sample.ipynb #dfa9698a
-import os, tempfile
+import atexit, os, shutil, tempfile
 from pathlib import Path
 
 # %% ../nbs/library/88_sample/88_sample.ipynb #a0b96dcb
@@ -13,10 +13,11 @@ def sample(
     seed: int = 0,      # another seed is another hospital
     whole: bool = True, # False: only zone research, straight from the made-up records, in a tenth of the time; for tutorials that want many people and no notes
 ):                      # a Lake
-    "Turn this process to a fresh workbench that holds a simulated hospital; for tutorials, never beside real data."
+    "Turn this process to a fresh workbench that holds a simulated hospital and ends with the process; for tutorials, never beside real data."
     from healthlab.hospital import Hospital
     from healthlab.lake import Lake
     at = Path(tempfile.mkdtemp(prefix="healthlab-sample-"))
+    atexit.register(shutil.rmtree, at, ignore_errors=True)
     places = {"LAKE_URL": "lake", "LANDING_URL": "landing", "REPORTS_URL": "reports", "KEYS_FILE": "keys/healthlab.key", "AUDIT_PATH": "audit", "SCHEDULE_PATH": "schedule"}
     os.environ.pop("HEALTHLAB_AUDIT_URL", None) # the sample keeps its own trail
     os.environ.update({f"HEALTHLAB_{k}": str(at / v) for k, v in places.items()}, HEALTHLAB_ACCESS_ROLE="steward", HEALTHLAB_MLFLOW_TRACKING=f"sqlite:///{at}/mlflow/mlflow.db")
