@@ -116,7 +116,7 @@ def view(p: People, sex: str, age: str, condition: str) -> View:
     rows = [{"cohort": k, "years": r[0], "alive": r[1], "low": r[2], "high": r[3], "followed": r[4]} for k, v in curve.items() for r in v]
     return View(body, {"distributions": flat(shown_ages, "age") + flat(sexes, "sex") + flat(races, "race") + flat(also, "condition"), "survival": rows}, said)
 
-# %% ../../nbs/library/96_ui/97a_cohorts.ipynb #669b6861
+# %% ../../nbs/library/96_ui/97a_cohorts.ipynb #cd05a0fb
 def cohorts(reader: Reader = None) -> Page:
     "The page."
     import ipywidgets as w
@@ -125,6 +125,6 @@ def cohorts(reader: Reader = None) -> Page:
     question = "Who is in the data, and how do they fare?"
     if rows is None or not rows.num_rows: return Page("cohorts", question, lambda: View(empty("There is nobody to explore yet", "A steward runs the pipelines deidentify and views; then this page fills itself.")), reader=reader)
     p = People(rows)
-    sexes = [s for s in sorted(set(p.sex)) if (p.sex == s).sum() >= threshold()]
+    sexes = [s for s in sorted(set(p.sex.tolist())) if (p.sex == s).sum() >= threshold()]
     filters = {"condition": w.Dropdown(options=[("any condition", ""), *((f"{n} ({rounded(k)})", n) for n, k in p.common)], description="Condition"), "sex": w.Dropdown(options=["any", *sexes], description="Sex"), "age": w.Dropdown(options=list(BANDS), description="Age")}
     return Page("cohorts", question, lambda **chosen: view(p, **chosen), filters, reader)
