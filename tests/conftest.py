@@ -10,7 +10,7 @@ sys.path.insert(0, str(ROOT / "tests" / "gate"))
 
 
 def pytest_xdist_make_scheduler(config, log):
-    "Of two processes, one runs the whole of a file, whose fixtures are costly; notebooks, which share nothing, go to whichever is free."
+    "Of the processes, one runs the whole of a file, whose fixtures are costly; notebooks, which share nothing, go to whichever is free."
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
