@@ -47,7 +47,7 @@ test: env ## every test: the gate, unit, spec, property, pipelines, service, hub
 	@$(MAKE) -s $(PROXY) || echo "healthlab: the hub's proxy cannot be installed, so the tests of the hub are skipped"
 	@$(PY) tests/gate/sync.py check
 	@$(PY) -m ruff check -q healthlab tests
-	@$(PY) -m pytest -p no:cacheprovider --durations=40 -n 3 --dist loadscope tests
+	@$(PY) -m pytest -p no:cacheprovider --durations=40 -n 2 --dist loadscope tests
 
 check: env ## the notebook <-> library gate, pins and lint; never edits
 	@$(PY) tests/gate/sync.py check; a=$$?; $(PY) tests/gate/environment.py check; b=$$?; $(PY) -m ruff check healthlab tests; c=$$?; \
