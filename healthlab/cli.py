@@ -250,16 +250,8 @@ def _key_set(file):
     except (OSError, ValueError): raise InputError("the key set cannot be read", "--jwks", "Name a file that holds a JWKS (RFC 7517) of public keys", "jwks") from None
 
 # %% ../nbs/library/99_command/99_cli.ipynb #1374ba9d
-def parser() -> argparse.ArgumentParser:
-    "The whole command line."
-    p = argparse.ArgumentParser(prog="healthlab", description="A research workbench for clinical data teams.")
-    p.add_argument("--demo", action="store_true", help="work in the demonstration's workbench (var/demo)")
-    p.add_argument("--version", action="version", version=f"healthlab {__import__('healthlab').__version__}")
-    verbs = p.add_subparsers(dest="verb", metavar="VERB", required=True)
-    def verb(f):
-        v = verbs.add_parser(f.__name__, help=f.__doc__, description=f.__doc__)
-        v.set_defaults(act=f)
-        return v
+def _data_verbs(verb):
+    "What is done to data."
     v = verb(demo)
     v.add_argument("--patients", type=int, default=25, help="how many (default 25: a minute or two on two cores)")
     v.add_argument("--seed", type=int, default=0, help="another seed is another hospital (default 0)")
@@ -290,6 +282,10 @@ def parser() -> argparse.ArgumentParser:
     v.add_argument("--reason", default="", help="what the data are for; kept in the audit trail")
     v.add_argument("--seed", type=int, default=0, help="the same seed draws the same rows")
     verb(views)
+
+# %% ../nbs/library/99_command/99_cli.ipynb #78487b42
+def _running_verbs(verb):
+    "What keeps it running, and what leaves it."
     v = verb(audit)
     v.add_argument("what", choices=["verify", "show"])
     v.add_argument("--limit", type=int, default=20, help="entries to show")
@@ -319,6 +315,19 @@ def parser() -> argparse.ArgumentParser:
     v.add_argument("--redirect", action="append", default=[], metavar="URL", help="an address codes may be sent to; repeat for more")
     v.add_argument("--public", action="store_true", help="it can keep no secret: only with PKCE")
     verb(hub)
+
+def parser() -> argparse.ArgumentParser:
+    "The whole command line."
+    p = argparse.ArgumentParser(prog="healthlab", description="A research workbench for clinical data teams.")
+    p.add_argument("--demo", action="store_true", help="work in the demonstration's workbench (var/demo)")
+    p.add_argument("--version", action="version", version=f"healthlab {__import__('healthlab').__version__}")
+    verbs = p.add_subparsers(dest="verb", metavar="VERB", required=True)
+    def verb(f):
+        v = verbs.add_parser(f.__name__, help=f.__doc__, description=f.__doc__)
+        v.set_defaults(act=f)
+        return v
+    _data_verbs(verb)
+    _running_verbs(verb)
     return p
 
 # %% ../nbs/library/99_command/99_cli.ipynb #826ec9d4

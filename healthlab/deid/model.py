@@ -83,6 +83,7 @@ def suspicious(
         before, end = doubtful, m.end()
     return False
 
+# %% ../../nbs/library/40_deid/42e_model.ipynb #1c37ab70
 SURE = frozenset(LABELS) - {"NAME", "LOCATION", "ORGANIZATION"} # kinds that go whatever the tagger says
 
 def _without(text: str, spans) -> str:

@@ -352,6 +352,7 @@ def _ordinal(text, day):
     if not re.search(r"[a-z]", text): return ""
     return "th" if 10 < day < 14 else {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")
 
+# %% ../../nbs/library/40_deid/43_text.ipynb #07591e06
 WEEKDAYS = re.compile(r"((?:mon|tue|wed|thu|fri|sat|sun))([a-z]*)(\.?(?:, ?| |$))", re.IGNORECASE)
 
 def _weekday_like(start, rest, days):

@@ -210,6 +210,7 @@ def _learn_resource(k, value, told, key=""):
         for v in value: _learn_resource(k, v, told, key)
     elif isinstance(value, str): _learn_text(k, value, told, key)
 
+# %% ../../nbs/library/78_release/78a_known.ipynb #3a6e92a6
 def _learn_text(k, value, told, key):
     "What one element shows; most dates and terms come many times."
     dated = ISO.match(value)

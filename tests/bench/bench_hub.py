@@ -98,25 +98,18 @@ def filtered(page, label: str, option: str) -> float:
 
 def browsed(hub) -> dict:
     "Everything a browser tells."
+    from person import signed_in
     from playwright.sync_api import sync_playwright
     out = {}
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=shutil.which("chromium") or shutil.which("google-chrome"), args=["--no-sandbox", "--disable-dev-shm-usage"])
-        def signed_in():
-            page = browser.new_context(viewport={"width": 1200, "height": 800}).new_page()
-            page.set_default_timeout(120_000)
-            page.goto(f"{hub.url}/hub/login?next=%2Fhub%2Fhome")
-            page.fill("input[name=username]", "steward"); page.fill("input[name=password]", hub.passwords["steward"])
-            page.click("[type=submit]")
-            page.wait_for_url(lambda url: "/hub/login" not in url, wait_until="commit")
-            return page
-        page = signed_in()
+        page = signed_in(browser, hub)
         out["cold"] = first_content(page, hub, "overview") # the first page of a hub that has just come up: the process kernels are forked from may still be importing
         out["warm"] = {name: statistics.median(first_content(page, hub, name) for _ in range(3)) for name in PAGES}
         first_content(page, hub, "cohorts")
         page.wait_for_selector(".hl-live button", state="attached")
         out["filters"] = [filtered(page, label, option) for _ in range(5) for label, option in (("Sex", "female"), ("Age", "40"), ("Condition", "condition 3"), ("Sex", "any"), ("Age", "any"), ("Condition", "any"))]
-        before, viewers = memory_mb(hub.folder), [page, *(signed_in() for _ in range(VIEWERS - 1))]
+        before, viewers = memory_mb(hub.folder), [page, *(signed_in(browser, hub) for _ in range(VIEWERS - 1))]
         for n, viewer in enumerate(viewers): viewer.goto(f"{hub.url}/services/dashboards/voila/render/{PAGES[n % len(PAGES)]}.ipynb", wait_until="commit")
         for viewer in viewers: viewer.wait_for_selector(".hl-live button", state="attached")
         out["memory"], out["memory_before"] = memory_mb(hub.folder), before

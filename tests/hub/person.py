@@ -50,3 +50,14 @@ class Person:
                 elif kind in ("execute_result", "display_data"): out += content["data"].get("text/plain", "")
                 elif kind == "status" and content["execution_state"] == "idle": return out
         finally: at.close()
+
+
+def signed_in(browser, hub, name: str = "steward", **how):
+    "A window of a real browser in which somebody has signed in by the hub's form; `how` goes to the window (viewport, color_scheme)."
+    page = browser.new_context(**{"viewport": {"width": 1200, "height": 900}} | how).new_page()
+    page.set_default_timeout(120_000)
+    page.goto(f"{hub.url}/hub/login?next=%2Fhub%2Fhome") # and not on to a server, which would start one
+    page.fill("input[name=username]", name); page.fill("input[name=password]", hub.passwords[name])
+    page.click("[type=submit]")
+    page.wait_for_url(lambda url: "/hub/login" not in url, wait_until="commit")
+    return page

@@ -48,24 +48,14 @@ def small(png: bytes, limit: int = 110_000) -> bytes:
     return out.getvalue()
 
 
-def signed_in(browser, hub, width: int, colors: str):
-    "A page of a steward's."
-    page = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=colors).new_page()
-    page.set_default_timeout(120_000)
-    page.goto(f"{hub.url}/hub/login?next=%2Fhub%2Fhome")
-    page.fill("input[name=username]", "steward"); page.fill("input[name=password]", hub.passwords["steward"])
-    page.click("[type=submit]")
-    page.wait_for_url(lambda url: "/hub/login" not in url, wait_until="commit")
-    return page
-
-
 def take(hub, to: Path):
     "Every picture."
+    from person import signed_in
     from playwright.sync_api import sync_playwright
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=shutil.which("chromium") or shutil.which("google-chrome"), args=["--no-sandbox", "--disable-dev-shm-usage"])
         for file, name, width, colors, chosen in SHOTS:
-            page = signed_in(browser, hub, width, colors)
+            page = signed_in(browser, hub, viewport={"width": width, "height": 800}, color_scheme=colors)
             page.goto(f"{hub.url}/services/dashboards/voila/render/{name}.ipynb", wait_until="commit")
             page.wait_for_selector(".hl-live button", state="attached")
             for label, option in chosen.items():

@@ -3,6 +3,7 @@ import contextlib, os, re, time
 from pathlib import Path
 
 import pytest
+from person import signed_in
 
 ROOT = Path(__file__).resolve().parents[2]
 AXE = ROOT / "hub/node_modules/axe-core/axe.min.js"
@@ -25,17 +26,6 @@ def chromium():
 def at(hub, name): return f"{hub.url}/services/dashboards/voila/render/{name}.ipynb"
 
 
-def signed_in(hub, chromium, name, **how):
-    "A browser's window of somebody who has signed in by the hub's form."
-    page = chromium.new_context(**{"viewport": {"width": 1200, "height": 900}} | how).new_page()
-    page.set_default_timeout(60_000)
-    page.goto(f"{hub.url}/hub/login?next=%2Fhub%2Fhome") # and not on to a server, which would start one
-    page.fill("input[name=username]", name); page.fill("input[name=password]", hub.passwords[name])
-    page.click("[type=submit]")
-    page.wait_for_url(lambda url: "/hub/login" not in url, wait_until="commit")
-    return page
-
-
 def pictured(page, name):
     "A picture of the page for whoever looks into a run of these tests: CI keeps the folder TEST_PICTURES."
     if folder := os.environ.get("TEST_PICTURES"):
@@ -56,7 +46,7 @@ def opened(page, hub, name):
 @pytest.fixture(scope="module")
 def desk(hub, chromium):
     "The steward's window, 1200 px wide; errors of its console in .said."
-    page = signed_in(hub, chromium, "steward")
+    page = signed_in(chromium, hub, "steward")
     page.said = []
     page.on("console", lambda m: page.said.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda e: page.said.append(str(e)))
@@ -67,7 +57,7 @@ def desk(hub, chromium):
 @pytest.fixture(scope="module")
 def phone(hub, chromium):
     "A researcher's phone, in the dark."
-    page = signed_in(hub, chromium, "researcher", viewport={"width": 390, "height": 844}, color_scheme="dark", has_touch=True, device_scale_factor=2)
+    page = signed_in(chromium, hub, "researcher", viewport={"width": 390, "height": 844}, color_scheme="dark", has_touch=True, device_scale_factor=2)
     yield page
     page.context.close()
 
@@ -172,7 +162,7 @@ def test_a_researcher_is_told_what_only_stewards_see(hub, phone):
 
 
 def test_a_session_that_ends_is_said_on_the_page_and_the_way_back_is_there(hub, chromium):
-    page = signed_in(hub, chromium, "researcher")
+    page = signed_in(chromium, hub, "researcher")
     page.clock.install()
     opened(page, hub, "overview")
     assert page.locator("#hl-lost").is_hidden()
@@ -185,7 +175,7 @@ def test_a_session_that_ends_is_said_on_the_page_and_the_way_back_is_there(hub, 
 
 
 def test_signing_out_closes_the_dashboards(hub, chromium):
-    page = signed_in(hub, chromium, "researcher")
+    page = signed_in(chromium, hub, "researcher")
     opened(page, hub, "overview")
     page.get_by_role("link", name="Sign out").click()
     page.wait_for_load_state()
