@@ -34,14 +34,14 @@ def roles_and_scopes(c):
     c.Spawner.server_token_scopes = [ # each only as far as its person's rights go
         "users:activity!user", "access:servers!server", *use, *every]
 
-# %% ../../nbs/library/95_hub/95c_configuration.ipynb #1b1f2441
+# %% ../../nbs/library/95_hub/95c_configuration.ipynb #2a2eb841
 def bound() -> list[str]:
     "What a command begins with that ends with the hub, this process."
     return [sys.executable, "-m", "healthlab.hub.confine", "--with-parent", str(os.getpid()), "--unconfined", "--"]
 
 def service(c, name: str, command: list, *, url: str = "", **env):
     "Let the hub start and watch a service, which ends with it."
-    keep = {k: v for k, v in os.environ.items() if k.startswith("HEALTHLAB_") and not k.endswith(("_SECRET", "_TOKEN"))}
+    keep = {k: v for k, v in os.environ.items() if k.startswith("HEALTHLAB_") and not k.endswith(("_SECRET", "_TOKEN", *([] if name == "scheduler" else ["_PASSWORD"])))} # the mail server's password is the scheduler's alone
     c.JupyterHub.services.append({"name": name, "command": command, "environment": {"PATH": os.environ["PATH"], **keep, **env}, "cwd": str(settings().root), **({"url": url, "oauth_no_confirm": True} if url else {})})
 
 def dashboards(c, port: int):

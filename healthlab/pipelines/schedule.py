@@ -38,7 +38,7 @@ def launch(o: Occasion, s: Schedule, log: Path) -> subprocess.Popen:
     try:
         with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as err:
             process = subprocess.Popen([sys.executable, "-m", "healthlab.cli", "pipelines", "run", o.pipeline, "--run-id", o.run_id, *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err,
-                                       start_new_session=True, cwd=settings().root, pass_fds=(inner,), env=os.environ | {GATE: str(inner)})
+                                       start_new_session=True, cwd=settings().root, pass_fds=(inner,), env={k: v for k, v in os.environ.items() if k != "HEALTHLAB_SMTP_PASSWORD"} | {GATE: str(inner)})
     except BaseException:
         os.close(outer)
         raise
@@ -139,7 +139,7 @@ def end(k, o: Occasion, state: str, why: str = ""):
     "End an occasion; who is to be told of failures is told, once."
     if k.ledger.end(o, state, text(k.clock()), why) and state == "failed":
         try: k.tell(k.ledger.get(o.pipeline, o.due))
-        except (OSError, HealthlabError) as e: audit.record("schedule.untold", run_id=o.run_id, detail={"pipeline": o.pipeline, "why": type(e).__name__})
+        except (OSError, HealthlabError) as e: audit.record("schedule.untold", run_id=o.run_id, detail={"pipeline": o.pipeline, "why": str(e)[:200] if isinstance(e, HealthlabError) else type(e).__name__})
 
 def said(k, o: Occasion) -> str:
     "The one line healthlab said at its end; free of data, as all its messages are."

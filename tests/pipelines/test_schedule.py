@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from healthlab.core import audit
-from healthlab.core.errors import Busy, InputError
+from healthlab.core.errors import Busy, HealthlabError, InputError
 from healthlab.pipelines import history, schedule
 from healthlab.pipelines.ledger import Ledger, Occasion, text
 from healthlab.pipelines.notify import notify
@@ -276,7 +276,7 @@ def test_a_webhook_is_told_and_redirects_are_not_followed(monkeypatch):
     monkeypatch.setenv("HEALTHLAB_SCHEDULE_WEBHOOK", f"http://127.0.0.1:{server.server_port}/hook")
     assert notify(failed) == ["webhook"] and got[0][1]["pipeline"] == "ingest" and "KernelDied" in got[0][1]["text"]
     monkeypatch.setenv("HEALTHLAB_SCHEDULE_WEBHOOK", f"http://127.0.0.1:{server.server_port}/away")
-    with pytest.raises(OSError): notify(failed)
+    with pytest.raises(HealthlabError, match="HTTP 302"): notify(failed)
     assert [path for path, _ in got] == ["/hook", "/away"]
     server.shutdown()
 
