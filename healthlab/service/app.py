@@ -27,6 +27,7 @@ from .interactions import Reply
 from .scopes import PLAIN
 from .store import Store
 from .tokens import authenticate
+from .turns import turns
 
 # %% ../../nbs/library/90_service/98c_app.ipynb #4d67271b
 def metadata(_) -> Reply:
@@ -182,6 +183,14 @@ def cross_origin(origins: list[str]) -> Callable:
 class Service(Flask):
     "Flask, told that no view is a coroutine: it would look at each again and again."
     def ensure_sync(self, func): return func
+
+    def __call__(self, environ, start):
+        "Reads, writes and searches of /fhir take turns; what computes for long (operations, bundles, /v1) needs none."
+        path = environ["PATH_INFO"]
+        if not path.startswith("/fhir/") or "$" in path: return super().__call__(environ, start)
+        turns.take()
+        try: return super().__call__(environ, start)
+        finally: turns.give()
 
 class TypeName(BaseConverter):
     "A resource type in a path; whether FHIR knows it is for the function to say."

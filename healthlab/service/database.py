@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..core.errors import KeyUnavailable, StorageError
 from . import postgres
+from .turns import turns
 
 # %% ../../nbs/library/90_service/91_database.ipynb #ad354c82
 @contextmanager
@@ -53,8 +54,9 @@ class Batches:
         with self._mutex:
             self._queue.append(mine)
             waits, self._busy = self._busy, True
-        if waits: mine.woken.acquire()
-        if not mine.done: self._lead(mine)
+        with turns.aside():
+            if waits: mine.woken.acquire()
+            if not mine.done: self._lead(mine)
         if mine.error is not None: raise mine.error
         return mine.result
 
@@ -89,8 +91,9 @@ def committed(con, path: Path, lock: int, taken: Callable) -> list[Pending]:
         try:
             batch = taken()
             with explained(path):
-                con.execute("begin immediate")
-                for p in batch: ran(con, p)
+                with turns.held():
+                    con.execute("begin immediate")
+                    for p in batch: ran(con, p)
                 con.execute("commit")
         except BaseException:
             if con.in_transaction: con.execute("rollback")

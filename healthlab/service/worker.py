@@ -13,6 +13,7 @@ from gunicorn import util
 from gunicorn.workers.gthread import _DEFER, ThreadWorker
 
 from ..core.settings import settings
+from .turns import turns
 
 # %% ../../nbs/library/90_service/94e_worker.ipynb #27fe5e02
 class Timed:
@@ -34,7 +35,8 @@ class Timed:
         if left <= 0: return self._late()
         shorter = before is not None and before < left # somebody else's limit
         self._sock.settimeout(before if shorter else left)
-        try: data = self._sock.recv(n)
+        try:
+            with turns.aside(): data = self._sock.recv(n)
         except TimeoutError:
             if shorter: raise
             return self._late()
