@@ -133,6 +133,18 @@ def test_model_answers_by_head():
     assert e.value.code == "nlp-head"
 
 
+def test_dictated_reports_are_no_abstracts():
+    "A dictated report is read by the heads of notes and case reports; an abstract on the same matter by those of the literature."
+    report = ("EXAM:,MRI RIGHT KNEE.,CLINICAL:,This is a 40-year-old male with knee pain and swelling after a fall.,FINDINGS:,There is a tear of the medial meniscus. The cruciate ligaments are intact. "
+              "There is a small joint effusion. No fracture of the patella is seen.,IMPRESSION:,Meniscal tear.")
+    abstract = ("Aspirin and bleeding in patients after knee surgery. We studied 120 patients treated with aspirin or warfarin; groups were compared. Results: haemorrhage was more frequent with warfarin, "
+                "and thrombosis was rare in both groups. Conclusions: in these patients aspirin was safe.")
+    found, literature = recognise([report, abstract])
+    labels = {e.text.lower(): e.label for e in found}
+    assert labels["40-year-old"] == "Age" and labels["mri"] == "ExaminationName" and labels["medial meniscus"] == "BodyStructure", labels
+    assert {"SymptomOrSign", "Diagnosis"} & {l for w, l in labels.items() if "pain" in w} and any("swelling" in w for w in labels) and any("fracture" in w for w in labels)
+    assert {e.label for e in literature} <= {"MedicationName", "Diagnosis", "BodyStructure"} and {"aspirin", "warfarin", "haemorrhage", "thrombosis"} <= {e.text.lower() for e in literature}
+
 def test_decoding_is_legal():
     import numpy as np
     rng = np.random.default_rng(0)
