@@ -2,27 +2,29 @@
 
 # %% auto #0
 __all__ = ['LABELS', 'MONTH', 'DAY', 'YEAR', 'CLOCK', 'ELSEWHERE', 'TEENS', 'ONES', 'TENS', 'SPOKEN_DAY', 'SPOKEN_YEAR',
-           'WEEKDAY', 'DATES', 'DATE', 'DAYS', 'BY_WORD', 'DATE_PARTS', 'STREET', 'STATE', 'TOKEN', 'RELATIVE', 'FORMS',
-           'EXACT', 'COMPILED', 'CHECKED', 'CAP', 'PARTICLE', 'PERSON', 'COMMA', 'CREDENTIAL', 'CONTEXTS', 'TYPIST',
-           'INITIALS', 'EPONYM_AFTER', 'STOP', 'BETWEEN_BLANKS', 'INNER', 'WORD', 'INITIAL', 'PLACE_BEFORE',
-           'PLACELIKE', 'luhn', 'mod97', 'trimmed', 'looked', 'by_form', 'by_context', 'by_list', 'by_place']
+           'WEEKDAY', 'DATES', 'DATE', 'DAYS', 'BY_WORD', 'DATE_PARTS', 'STREET', 'STATE', 'TOKEN', 'RELATIVE',
+           'FAMOUS', 'FORMS', 'EXACT', 'COMPILED', 'CHECKED', 'CAP', 'PARTICLE', 'PERSON', 'COMMA', 'CREDENTIAL',
+           'CONTEXTS', 'TYPIST', 'INITIALS', 'EPONYM_AFTER', 'STOP', 'BETWEEN_BLANKS', 'INNER', 'WORD', 'INITIAL',
+           'PLACE_BEFORE', 'PLACELIKE', 'luhn', 'mod97', 'trimmed', 'looked', 'by_form', 'by_context', 'by_list',
+           'by_place']
 
-# %% ../../nbs/library/40_deid/42_patterns.ipynb #b0d25616
+# %% ../../nbs/library/40_deid/42_patterns.ipynb #d112d1ba
 import re
 from functools import lru_cache
 
 from ..annotation import Span
 from .lexica import EPONYMS, fold, names, places, vocabulary
+from .shorthand import ABBREVIATED, ORGANISATIONS, RANGE, SHORT, STORE, short_days
 from .starts import Finder
 
-# %% ../../nbs/library/40_deid/42_patterns.ipynb #7917990c
+# %% ../../nbs/library/40_deid/42_patterns.ipynb #f10d7833
 LABELS = {"NAME": "A", "LOCATION": "B", "DATE": "C", "AGE": "C", "PHONE": "D", "FAX": "E", "EMAIL": "F", "SSN": "G", "MRN": "H", "HEALTHPLAN": "I", "ACCOUNT": "J", "LICENSE": "K", "VEHICLE": "L", "DEVICE": "M",
           "URL": "N", "IP": "O", "BIOMETRIC": "P", "PHOTO": "Q", "ID": "R", "ORGANIZATION": "R", "USERNAME": "R"}
 
 MONTH = r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)"
 DAY = r"(?:0?[1-9]|[12]\d|3[01])"
-YEAR = r"(?:1[89]\d\d|20\d\d)"
-CLOCK = r"(?:[T ,]{0,3}(?:at )?\d{1,2}:\d\d(?::\d\d(?:\.\d{1,6})?)?(?: ?[AaPp]\.?[Mm]\.?)?(?:Z|[+-]\d\d:?\d\d)?)?"
+YEAR = r"(?:1[89]|2[01])\d\d" # surrogates write years to come
+CLOCK = r"(?:[T ,@]{0,3}(?:at )?\d{1,2}:\d\d(?::\d\d(?:\.\d{1,6})?)?(?: ?[AaPp]\.?[Mm]\.?)?(?:Z|[+-]\d\d:?\d\d)?)?"
 ELSEWHERE = "(?:" + "|".join("ene(?:ro)? feb(?:rero)? mar(?:zo)? abr(?:il)? mayo jun(?:io)? jul(?:io)? ago(?:sto)? sept?(?:iembre)? oct(?:ubre)? nov(?:iembre)? dic(?:iembre)? januar februar marz april mai juni juli august oktober dezember janvier fevrier mars avril juin juillet aout septembre octobre novembre decembre gennaio febbraio aprile maggio giugno luglio settembre ottobre dicembre janeiro fevereiro marco maio junho julho setembro outubro dezembro januari februari maart mei augustus".split()) + ")" # after `fold`
 TEENS = r"(?:ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen)"
 ONES, TENS = r"(?:one|two|three|four|five|six|seven|eight|nine)", r"(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)"
@@ -34,7 +36,7 @@ DATES = [ # every notation of a day, or of a month in a year; a year alone may s
     rf"\b{MONTH}\.? {{0,2}}{DAY}(?:st|nd|rd|th)?,? {{0,2}}(?:of )?'?(?:{YEAR})\b", rf"\b{DAY}(?:st|nd|rd|th)?(?: of)?[- ]{{0,2}}{MONTH}\.?,?[- ]{{0,2}}(?:{YEAR}|'\d\d|\d\d\b)", rf"\b{MONTH}\.?,? (?:of )?{YEAR}\b",
     rf"\b{MONTH}\.? {DAY}(?:st|nd|rd|th)?\b(?! ?(?:mg|ml|%|mm))", rf"\b{DAY}(?:st|nd|rd|th)?(?: of|-| ){MONTH}\b", rf"\b{YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?!\d)", rf"(?<![\d/.-])(?:0?[1-9]|1[0-2])/(?:{YEAR})\b(?!/)",
     rf"(?<![\d/.-]){DAY}([/-])(?:0?[1-9]|1[0-2])\1\d\d\b(?![-/.]\d)", r"(?<![\d/.-])(?:0[1-9]|[12]\d|3[01])\.(?:0[1-9]|1[0-2])\.\d\d\b(?![-/.]\d)", rf"\b{DAY}\.?(?:o|ero)?(?: de| di)? {ELSEWHERE}(?:(?: de| del)? {YEAR})?\b", rf"\b{DAY}(?:st|nd|rd|th) (?:of )?{MONTH}\b", rf"\bthe {DAY}(?:st|nd|rd|th) (?:of )?{MONTH}\b", rf"\b{MONTH} the {DAY}(?:st|nd|rd|th)\b",
-    r"(?<![\d/.-])(?!(?:[136]/60|6/9)\b)(?:0?[1-9]|1[0-2])/(?:0\d|[6-9]\d)\b(?![/\d.]|-\d| ?(?:%|mg|mm|cc|ml|lymph|nodes?|cores?|points?|positive|of\b))", rf"\b{DAY}([./-])(?:i{{1,3}}|iv|vi{{0,3}}|ix|xi{{0,2}})\1(?:{YEAR}|\d\d)\b", rf"\b{MONTH} {SPOKEN_DAY}(?:,? {SPOKEN_YEAR})?\b",
+    r"(?<![\d/.-])(?!(?:[136]/60|6/9)\b)(?:0?[1-9]|1[0-2])/(?:0\d|[6-9]\d)\b(?![/\d]|\.\d|-\d| ?(?:%|mg|mm|cc|ml|lymph|nodes?|cores?|points?|positive|of\b))", rf"\b{MONTH}\.?,? '\d\d\b", rf"\b{DAY}([./-])(?:i{{1,3}}|iv|vi{{0,3}}|ix|xi{{0,2}})\1(?:{YEAR}|\d\d)\b", rf"\b{MONTH} {SPOKEN_DAY}(?:,? {SPOKEN_YEAR})?\b",
     rf"(?<=\bon )(?:0?[1-9]|1[0-2])[/-]{DAY}\b(?![/\d-])", rf"(?<=\bsince )(?:0?[1-9]|1[0-2])/{DAY}\b(?!/)", rf"(?<=\bfrom )(?:0?[1-9]|1[0-2])/{DAY}\b(?!/)", rf"(?<=\buntil )(?:0?[1-9]|1[0-2])/{DAY}\b(?!/)", rf"(?<=\bdue )(?:0?[1-9]|1[0-2])/{DAY}\b(?!/)", rf"(?<=\bdated )(?:0?[1-9]|1[0-2])/{DAY}\b(?!/)",
 ]
 def _numbered(expressions):
@@ -51,19 +53,20 @@ DAYS = re.compile(rf"(?<![\w-])(?:{WEEKDAY}|{WEEKDAY.upper()}|(?:mon|tues|wednes
 BY_WORD = [e for e in DATES if e.startswith((rf"\b{MONTH}", r"\bthe "))]
 DATE_PARTS = tuple(re.compile(f"(?:{_numbered(part)}){CLOCK}", re.IGNORECASE) for part in ([e for e in DATES if e not in BY_WORD], BY_WORD)) # what begins with a digit, what with a word
 
-# %% ../../nbs/library/40_deid/42_patterns.ipynb #b3073c0a
+# %% ../../nbs/library/40_deid/42_patterns.ipynb #7bd3187a
 STREET = r"(?:Street|St|Avenue|Ave|Road|Rd|Drive|Dr|Lane|Ln|Court|Ct|Boulevard|Blvd|Way|Place|Pl|Terrace|Ter|Circle|Cir|Parkway|Pkwy|Highway|Hwy|Trail|Trl|Square|Sq|Row|Loop|Alley|Crescent|Close|Run|Path|Pike|Turnpike|Crossing|Ridge|Park|Plaza|Point|Views?|Walk|Mall|Junction|Lock|Knoll|Gate|Meadow|Landing)"
 STATE = r"(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY]|Alabama|Alaska|Arizona|Arkansas|California|Colorado|Connecticut|Delaware|Florida|Georgia|Hawaii|Idaho|Illinois|Indiana|Iowa|Kansas|Kentucky|Louisiana|Maine|Maryland|Massachusetts|Michigan|Minnesota|Mississippi|Missouri|Montana|Nebraska|Nevada|New Hampshire|New Jersey|New Mexico|New York|North Carolina|North Dakota|Ohio|Oklahoma|Oregon|Pennsylvania|Rhode Island|South Carolina|South Dakota|Tennessee|Texas|Utah|Vermont|Virginia|Washington|West Virginia|Wisconsin|Wyoming)"
 TOKEN = r"(?=[A-Za-z-]{0,14}\d)[A-Za-z0-9][A-Za-z0-9-]{2,24}" # letters and digits with at least one digit
-RELATIVE = r"(?:wife|husband|spouse|partner|mother|father|mom|dad|parents?|daughter|son|brother|sister|aunt|uncle|niece|nephew|grandmother|grandfather|granddaughter|grandson|cousin|fianc[eé]e?|girlfriend|boyfriend|guardian|caregiver|caretaker|friend|neighbou?r|roommate|stepmother|stepfather|POA|proxy)"
+RELATIVE = r"(?:wife|husband|spouse|partner|mother|father|mom|dad|parents?|daughter|son|brother|sister|aunt|uncle|niece|nephew|grandmother|grandfather|granddaughter|grandson|cousin|fianc[eé]e?|girlfriend|boyfriend|[MP]G[MF]|guardian|caregiver|caretaker|friend|neighbou?r|roommate|stepmother|stepfather|POA|proxy)"
+FAMOUS = re.compile(rf"{STORE}|{ABBREVIATED}") # organisations nobody doubts
 FORMS = [ # label, expression; group 1 is the identifier when there is one. For those that can begin anywhere, what occurs wherever they match, and how far before it at most they begin
     ("EMAIL", r"[A-Za-z0-9_.+%-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,5}\.[A-Za-z]{2,24}", "@"),
     ("URL", r"\b(?:https?://|ftp://|www\.)[^\s<>\"'(){}\[\]]{2,300}"), ("URL", r"\b(?:[a-z0-9-]{2,40}\.){1,3}(?:com|org|net|edu|gov|info|health|care|io)(?:/[^\s<>\"']{0,200})?(?![\w@])", r"\.(?:com|org|net|edu|gov|info|health|care|io)\b"),
-    ("IP", r"(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d.]\d)"), ("IP", r"\b(?:[0-9a-fA-F]{1,4}:){5,7}[0-9a-fA-F]{1,4}\b", r":[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}:"), ("DEVICE", r"\b(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}\b", r"[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-]"),
+    ("IP", r"(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d.]\d)"), ("IP", r"(?<![\w:])(?:[0-9a-fA-F]{1,4}:){1,6}(?::[0-9a-fA-F]{1,4}){1,6}(?![\w:])", "::"), ("IP", r"\b(?:[0-9a-fA-F]{1,4}:){5,7}[0-9a-fA-F]{1,4}\b", r":[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}:"), ("DEVICE", r"\b(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}\b", r"[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-]"),
     ("SSN", r"(?<![\d-])\d{3}[- ]\d{2}[- ]\d{4}(?![\d-])"), ("SSN", r"\b(?:SSN|SS#|social security(?: number| no\.?| #)?)[:#\s]{0,4}((?:\d{3}-?\d{2}-?\d{4})|(?:[Xx*]{3}-?[Xx*]{2}-?\d{4}))"),
     ("FAX", r"\b(?:fax|facsimile)(?: number| no\.?)?[:#\s]{0,4}(\+?\d?[-. ]?\(?\d{3}\)?[-. /]{0,2}\d{3}[-. ]?\d{4})"),
     ("PHONE", r"(?<![\d.-])(?:\+?1[-. ]?)?\(?[2-9]\d{2}\)?[-. /]{1,2}\d{3}[-. ]\d{4}(?:,? ?(?:x|ext\.?|extension) ?\d{1,6})?(?![\d-])"), ("PHONE", r"(?<![\w.])\+\d{1,3}[-. ]?\(?\d{1,4}\)?(?:[-. ]?\d{2,4}){2,4}(?!\d)"),
-    ("PHONE", r"\b(?:phone|tel|telephone|cell|mobile|pager|beeper|call|contact|ext|extension)(?: number| no\.?| at| #)?[:#.\s]{0,4}(\+?[\d(][\d() .-]{2,16}\d)"), ("PHONE", r"(?<![\d.-])\d{3}-\d{4}(?![\d-])"),
+    ("PHONE", r"\b(?:phone|tel|telephone|cell|mobile|pager|beeper|call|contact|ext|extension)(?: number| no\.?| at| #)?[:#.\s]{0,4}(\+?[\d(][\d() .-]{2,16}\d)"), ("PHONE", r"(?<![\d.-])\d{3}-\d{4}(?: \d{3,4}\b(?![/:.%-]))?(?![\d-])"),
     ("PHONE", r"\b(?:ph|phone|tel|telephone|telefono|telefon|tfno|tlf|tlfno|movil|mobile|mob|cell|fax|handy|tel[e]?phone|contact no)\b\.?(?: ?(?:no|number|nr)\.?)?[:\s]{1,3}(\+?[\d(][\d() ./-]{5,20}\d)"), ("PHONE", r"\b(?:(?:zero|oh|one|two|three|four|five|six|seven|eight|nine)[ -]){4,14}(?:zero|oh|one|two|three|four|five|six|seven|eight|nine)\b"),
     ("ID", r"(?<![\d.])\d(?: \d){6,15}(?![\d.])"), ("EMAIL", r"\b[A-Za-z0-9._+-]{1,64}(?: dot [A-Za-z0-9_-]{1,64}){0,2} at [A-Za-z0-9-]{2,63}(?: dot [A-Za-z0-9-]{2,24}){0,2} dot (?:com|org|net|edu|gov|io|info|uk|de|es|fr|it|nl|ca|au)\b", r" dot "), ("EMAIL", r"\b[A-Za-z0-9._+-]{1,64} ?[(\[{] ?(?:at|@) ?[)\]}] ?[A-Za-z0-9-]{2,63}(?: ?(?:[(\[{] ?(?:dot|\.) ?[)\]}]|\.) ?[A-Za-z0-9-]{2,24}){1,3}\b", r"[(\[{] ?(?:at|@) ?[)\]}]"), ("SSN", r"(?<![\d.])\d{3}\.\d{2}\.\d{4}(?![\d.])"),
     ("ID", rf"\b(?:NHC|NASS|NHS|CIPA|N[o.]{{0,2}} ?Col|colegiado|DNI|NIE|NIF|CIF|episodio|historia|Fall(?:nummer|-?Nr)|Pat(?:ienten)?-?(?:ID|Nr)|registration|badge|employee|student|staff|ticket|tracking|protocol|IRB)(?:[ -]?(?:id|no|nr|number|num)\b)?[:#.\s]{{1,4}}(\d[\d ]{{4,18}}\d|{TOKEN})"),
@@ -76,7 +79,7 @@ FORMS = [ # label, expression; group 1 is the identifier when there is one. For 
     ("VEHICLE", rf"\b(?:VIN|[Ll]icen[sc]e [Pp]late|[Pp]late|[Tt]ag)(?: number| no\.?| #)?(?: ?\([A-Za-z ]{{1,24}}\))?[:#.\s]{{0,4}}({TOKEN})"), ("VEHICLE", r"\b(?=[A-HJ-NPR-Z]{0,16}\d)(?=\d{0,16}[A-HJ-NPR-Z])[A-HJ-NPR-Z0-9]{17}\b", r"[A-HJ-NPR-Z0-9]{17}"),
     ("DEVICE", rf"\b(?:serial|S/N|SN|device|model|UDI|lot|pacemaker|implant|pump)(?: id| number| no\.?| #|#)?[:#.\s]{{1,4}}({TOKEN})"),
     ("BIOMETRIC", rf"\b(?:fingerprint|retina(?:l)? scan|voice ?print|iris scan|biometric)(?: id| file| record| number| template)?[:#.\s]{{1,4}}({TOKEN})"), ("PHOTO", r"\b[\w-]{1,60}\.(?:jpe?g|png|tiff?|bmp|gif|dcm)\b", r"\.(?:jpe?g|png|tiff?|bmp|gif|dcm)\b"),
-    ("DATE", r"(?-i:\b(?:[Mm]on|[Tt]ues|[Ww]ednes|[Tt]hurs|[Ff]ri|[Ss]atur|[Ss]un)day\b)"), ("DATE", r"\b(?:on|by|until|since|last|next|this|visit|see|call) (?-i:(Mon|Tues?|Weds?|Thurs?|Fri|Sat|Sun))\b(?!/)"),
+    ("DATE", r"(?-i:\b(?:(?:[Mm]on|[Tt]ues|[Ww]ednes|[Tt]hurs|[Ff]ri|[Ss]atur|[Ss]un)day|(?:MON|TUES|WEDNES|THURS|FRI|SATUR|SUN)DAY|[Tt]hurs|[Tt]ues|[Ww]eds|THURS|TUES|WEDS)\b)"), ("DATE", r"\b(?:on|by|until|since|last|next|this|visit|see|call) (?-i:(Mon|Tues?|Weds?|Thurs?|Fri|Sat|Sun))\b(?!/)"),
     ("DATE", rf"\b(?:in|until|since|last|next|early|late|this|of|by|from) (?-i:({MONTH}))\b(?! \d)"), ("DATE", r"\b(?:on|by|until|since|from) the ((?:[12]?\d|3[01])(?:st|nd|rd|th))(?=[.,;:?!)\n]|$| at | and | to | for | with )"),
     ("USERNAME", r"\b(?:user ?name|user ?id|login|userid)(?:[:#] ?| is )([A-Za-z0-9_.-]{3,32})"),
     ("LOCATION", rf"\b\d{{1,6}}[A-Za-z]?,? (?:[NSEW]\.? |North |South |East |West )?(?:[A-Z0-9][\w'.-]{{0,24}} ){{1,4}}{STREET}\b\.?(?:,? ?(?:Apt|Apartment|Unit|Suite|Ste|Room|Rm|Floor|Fl|#)\.? ?#?[\w-]{{1,8}})?"), ("LOCATION", r"\b(?:[Pp]\.? ?[Oo]\.? [Bb]ox|P\.? ?O\.? BOX) \d{1,7}\b"), ("LOCATION", r"\b(?:PSC|CMR|[Uu]nit|UNIT) \d{1,5},? [Bb](?:ox|OX) \d{1,6}(?:\s{1,2}(?:APO|FPO|DPO|apo|fpo|dpo),? (?:A[AEP]|a[aep]) \d{5}(?:-\d{4})?)?"),
@@ -85,10 +88,13 @@ FORMS = [ # label, expression; group 1 is the identifier when there is one. For 
     ("ORGANIZATION", r"\b(?:[A-Z][\w'’&.-]{0,24} (?:of |the |and |for |at )?){1,5}(?:Hospital|Medical Cent(?:er|re)|Clinics?|Health ?care(?: System)?|Health System|Infirmary|Nursing Home|Hospice|Rehabilitation Cent(?:er|re)|Rehab|Medical Group|Family Practice|Associates|University|College|High School|Elementary School|Laborator(?:y|ies)|Pharmacy|Inc|LLC|Corp(?:oration)?|Company|Ltd|Industries|Church|Department Store|Assisted Living|Health Center|Physicians|Shelter|Women's Health|Dialysis(?: Center)?|Ambulance|Care Home|Day Care|Daycare|Elementary|Middle School|Surgery Center|Imaging Center|Cancer Center|Birth Center|Urgent Care)\b(?! (?:[Cc]ourse|COURSE|[Dd]ay|[Ss]tay|[Aa]dmission)s?\b)", r"\b(?:Hospital|Medical|Clinic|Health|Infirmary|Nursing|Hospice|Rehab|Family|Associates|University|College|High|Elementary|Laborator|Pharmacy|Inc|LLC|Corp|Company|Ltd|Industries|Church|Department|Assisted|Physicians|Shelter|Women|Dialysis|Surgery|Imaging|Cancer|Birth|Urgent|Ambulance|Care|Day|Daycare|Middle)", 220),
     ("ORGANIZATION", r"\b(?!(?:General|Medical|Diagnostic|Interventional|Pediatric|Adult|Surgical|Radiation|Internal|Clinical|Consult|Follow|Outpatient|Inpatient|Refer|See|Per|The|Dr|Seen|Nuclear|Preventive|Family|Sports|Emergency|Geriatric|Vascular|Gynecologic)\b)[A-Z][a-z'’]{2,20}(?: [A-Z][a-z'’]{2,20})? (?:Pediatrics|Cardiology|Orthop(?:a?edics)|Dermatology|Oncology|Urology|Neurology|Gastroenterology|Nephrology|Obstetrics|Dental|Eye Care|Radiology|Psychiatry)\b", r"\b(?:Pediatrics|Cardiology|Orthopa?edics|Dermatology|Oncology|Urology|Neurology|Gastroenterology|Nephrology|Obstetrics|Dental|Eye Care|Radiology|Psychiatry)\b", 60),
     ("AGE", r"\b(?:9\d|1[0-4]\d)(?:[- ]?(?:years?|yrs?)(?:[- ](?:old|of age))?|[- ]?y\.?/?o)\b"), ("AGE", r"\b(?:age|aged)[:\s]{1,2}((?:9\d|1[0-4]\d))\b"), ("AGE", rf"\b(?:ninety[- ]{ONES}|ninety(?=[- ](?:years?|yrs?|y\.?/?o))|one hundred(?: and)? {ONES}(?=[- ]year)|nineties)(?:[- ](?:years?|yrs?|y\.?/?o\.?)(?:[- ]old)?)?(?! ?(?:percent|per cent|degrees|milligrams?|mg|minutes?|days?|pounds?|beats?|over|\d))\b"),
-    ("AGE", r"\b(?:died|deceased|passed|passed away|expired|lived|alive|living|well)(?:,? (?:at|to|aged?|until|to be)){1,2} (?:age )?(9\d|1[01]\d)\b(?! ?(?:%|mg|kg|lb))"), ("AGE", rf"\b{RELATIVE}(?:'s)?,? (?:is |was |aged? |now ){{0,2}}(9\d|1[01]\d)\b(?! ?(?:%|mg|kg|lb|/|\d|\.\d))"), ("AGE", r"\b(9\d|1[01]\d) ?(?:y/?o|yo|y\.o\.)? ?[MF]\b(?= (?:with|w/|who|h/o|s/p|c/o|hx|pmh|presents|presenting|admitted|here|from|found|brought|BIBA|BIB))"),
+    ("AGE", r"\b(?:died|deceased|passed|passed away|expired|lived|alive|living|well)(?:,? (?:at|to|aged?|until|to be)){1,2} (?:age )?(9\d|1[01]\d)\b(?! ?(?:%|mg|kg|lb))"), ("AGE", rf"\b{RELATIVE}(?:'s)?,? (?:is |was |aged? |now |d\. |died |alive |living |at ){{0,2}}(9\d|1[01]\d)\b(?! ?(?:%|mg|kg|lb|/|\d|\.\d))"), ("AGE", r"\b(9\d|1[01]\d) ?(?:y/?o|yo|y\.o\.)? ?[MF]\b(?= (?:with|w/|who|h/o|s/p|c/o|hx|pmh|presents|presenting|admitted|here|from|found|brought|BIBA|BIB))"),
     ("ID", r"(?<![\w.-])(?=(?:\d-?){9,16}(?![\w-]))\d{1,6}(?:-\d{1,6}){2,5}(?![\w-]|\.\d)"), ("ID", r"(?<![\w-])(?-i:[A-Z]{4}) ?\d{4} ?\d{4}(?![\w-])", r"\d{4} ?\d{4}"), ("MRN", r"\b(?:last (?:4|four)|ending(?: in| with)?)(?: digits)?(?: of (?:SSN|MRN|social))?[:#\s]{1,3}(\d{4})\b(?![/.:]\d)"),
     ("ID", r"(?<![\w./-])(?-i:(?=[A-Z]{0,4}\d)(?=(?:[A-Z]*\d){4})(?=\d*[A-Z])(?!\d+(?:MG|MCG|ML|IU|CC|K|HR|HRS|YO|UNITS?)\b)[A-Z0-9]{7,14})(?![\w./-])", r"(?-i:\d[A-Z]|[A-Z]\d)"),
     ("ID", r"(?<![\w.,/-])(?=[A-Za-z-]{0,6}\d)[A-Za-z]{0,4}-?\d{6,20}(?![\w,]|\.\d)"), ("ID", r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", r"-[0-9a-f]{4}-[0-9a-f]{4}-"), ("ID", r"(?<![\w-])[A-Z]{1,4}-?\d{2,6}-\d{2,8}(?:-\d{1,6})?(?![\w-])"),
+    ("ID", r"(?<![\w./:-])(?-i:[A-Z]{1,3}\d{2,4}:\d{2,8}(?:-\d{2,8})?|[A-Z]{2,3}\d{3,4}/\d{3,5}|[A-Z]{2,6}/\d{4}/\d{3,8}|\d\d:[A-Z]{1,3}\d{4,8}[A-Z]?)(?![\w/])", r"(?-i:[A-Z/]\d{2,4}[:/]\d\d|\d\d:[A-Z])"), ("ID", r"(?<![\w./-])(?:(?:19|20)\d\d/\d\d/\d{3,8}|\d{5,6}/[a-z]{0,2}\d{3,5})(?![\w/])"),
+    ("ID", r"\b(?-i:ID|Id)(?: ?(?:no|number|nr)\.?| ?#)?[:#. ]{1,3}((?=[A-Za-z-]{0,9}\d)(?=[A-Za-z]{0,9}\d[\d-]*[A-Za-z]|[A-Za-z]|\d{5})[A-Za-z0-9][A-Za-z0-9-]{3,24})(?![\w.]*[%°])"), ("DEVICE", r"\(01\)\d{14}(?:\(\d\d\)[A-Za-z0-9]{2,20}){0,4}", r"\(01\)\d"),
+    ("VEHICLE", r"\b(?:[Pp]late|PLATE|[Tt]ag|TAG)(?: number| no\.?| #)?[:#.\s]{1,4}([A-Z]{1,3}[ -]\d{3,5}|\d{1,3}[ -][A-Z]{2,3})\b"), ("AGE", rf"\b(?:lived?(?: to| until)?(?: be)?|to be|died(?: at| aged)?|turn(?:s|ed|ing)?|aged?|reached) ((?:one|a) hundred(?:(?: and)? {ONES})?|ninety)\b(?! ?(?:percent|per|degrees|mg|milli|minutes?|days?|pounds|over|\d|feet|times))"), *ORGANISATIONS,
 ]
 EXACT = {"URL", "LOCATION", "ORGANIZATION", "VEHICLE"} # capitals matter in these
 def _compiled(label, e): return re.compile(e, 0 if label in EXACT else re.IGNORECASE)
@@ -107,7 +113,7 @@ def mod97(text: str) -> bool:
 
 CHECKED = [("ACCOUNT", re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])"), luhn), ("ACCOUNT", re.compile(r"\b[A-Za-z]{2}\d\d(?: ?[A-Za-z0-9]{4}){2,7}(?: ?[A-Za-z0-9]{1,4})?\b"), mod97)] # forms that only count when the check digits agree
 
-# %% ../../nbs/library/40_deid/42_patterns.ipynb #ed22848f
+# %% ../../nbs/library/40_deid/42_patterns.ipynb #070f29e2
 CAP = r"(?:O'|O’|Mc|Mac|D'|De|Van|La)[A-Z][a-z]{1,20}|[A-Z][a-z'’]{1,20}(?:-[A-Z][a-z]{1,20})?|[A-Z]{2,20}"
 PARTICLE = r"(?:van der|van den|van|von|de la|de|del|da|di|al|el|bin|le|la)"
 PERSON = rf"(?:(?:{CAP}|[A-Z]\.?)(?: (?:{PARTICLE} )?(?:{CAP}|[A-Z]\.?(?![a-z]))){{0,3}})"
@@ -120,7 +126,7 @@ CONTEXTS = [re.compile(e) for e in (
     rf"\b(?:[Hh]is|[Hh]er|[Tt]heir|[Mm]y|[Tt]he|patient's|pt's|Pt's) {RELATIVE},? (?:is |named |called |, )?({PERSON})",
     rf"(?m)^\s{{0,4}}({COMMA})(?=\s|$)",
 )]
-TYPIST = re.compile(r"(?m)^[ \t]*\[?([A-Z]{2,4}[/:][A-Za-z]{2,12}|[A-Z]{2,3}\d{2,3}|(?:TR|T|Tr): ?[A-Za-z]{2,3})\]?(?=[ \t]+(?:DD?|D|T|DT|JOB|Job|Doc|dd?|d|t)[:# ]|[ \t]+\d{1,2}[/-]\d|[ \t]*\n?\Z)") # JQP/km under a dictation
+TYPIST = re.compile(r"(?m)^[ \t]*\[?([A-Z]{2,4}[/:][A-Za-z]{2,12}|[A-Z]{2,3}\d{2,3}|(?:TR|T|Tr): ?[A-Za-z]{2,3})\]?(?=[ \t]+(?:DD?|D|T|DT|JOB|Job|Doc|dd?|d|t)[:# ]|[ \t]+\d{1,2}[/-]\d|[ \t]*\n?\Z)|(?m:^)[ \t]*([A-Z]{2,4}/[a-z]{2,4})[ \t]*(?m:$)|(?:M\.?D|D\.?O|Ph\.?D|R\.?N)\.?(?:/(?!md\b|rn\b|np\b|pa\b|cna\b|aide)([a-z]{2,3})\b|[ \t]{1,6}\[?[ ]?([A-Z]{2}\d{1,4})\b)") # JQP/km under a dictation
 INITIALS = re.compile(r"(?i:\b(?:signed|initials|dictated by|dictated|transcribed by|transcribed|reviewed by|entered by|typed by|typist|scribe|tech|rn|collected by|read by))(?:\s*[:\-]\s{0,2}| by )([A-Z]{2,3}|[A-Z]\.[A-Z]\.(?:[A-Z]\.)?)(?![\w.])")
 EPONYM_AFTER = re.compile(r"(?:'s|’s)?[- ](?:disease|syndrome|sign|catheter|test|score|scale|criteria|fracture|lymphoma|sarcoma|palsy|maneuver|manoeuvre|procedure|operation|incision|position|classification|thyroiditis|encephalopathy|contracture|phenomenon|tremor|chorea|cyst|esophagus|oesophagus|nodes?|reflex|drain|tube|line|bag|stain|antigen|cells?|bodies|anemia|anaemia|tumou?r|ulcer|hernia|ganglion|space|duct|gland|loop|circle|diverticulum|dystrophy|ataxia|arthropathy|forceps|retractor|suture|dressing|boot|splint|collar|formula|equation|index|law|triad|tetralogy|murmur|lines?|spots?|rings?|brace|osteotomy|repair|fundoplication|anastomosis|exercises?|Vaughan|Barr|Coma|Coma Scale|Down|nephropathy|purpura|tumor|dementia|stage|staging|grade|level|gradient|stimulation|pressure|dz|dx|flare|cath|antibod(?:y|ies)|score|neuroma|deformity|exam|trial|solution|infusion|wires?|clips?|clamps?|stents?|grafts?|needles?|shunts?|valves?)\b", re.IGNORECASE)
 
@@ -133,7 +139,7 @@ def _is_name_word(word: str, strict: bool) -> bool:
     if strict: return row[3] == 0 and w not in vocabulary()
     return row[3] <= 1 or w not in vocabulary()
 
-STOP = frozenset("dr mr mrs ms md rn np do pa phd dob mrn ssn icu ed er the a an and or of in on at to for from with by is was were be been has have had he she it they his her their patient patients this that no not yes none unknown date time name age sex male female history physical exam assessment plan diagnosis medications allergies review systems social family past present illness chief complaint hospital course discharge admission follow up labs vital signs impression findings technique comparison indication procedure report note general neuro lungs heart abdomen extremities skin left right normal negative positive mild moderate severe acute chronic stable true false null nan".split())
+STOP = frozenset("dr mr mrs ms md rn np do pa phd dob mrn ssn icu ed er the a an and or of in on at to for from with by is was were be been has have had he she it they his her their patient patients veteran this that no not yes none unknown date time name age sex male female history physical exam assessment plan diagnosis medications allergies review systems social family past present illness chief complaint hospital course discharge admission follow up labs vital signs impression findings technique comparison indication procedure report note general neuro lungs heart abdomen extremities skin left right normal negative positive mild moderate severe acute chronic stable true false null nan".split())
 
 BETWEEN_BLANKS = re.compile(r"[^\s,]+")
 
@@ -145,7 +151,7 @@ def trimmed(text: str, a: int, b: int) -> tuple[int, int]:
     while words and ordinary(words[0]): words.pop(0)
     return (words[0][0], words[-1][1]) if words else (a, a)
 
-# %% ../../nbs/library/40_deid/42_patterns.ipynb #e3ec7561
+# %% ../../nbs/library/40_deid/42_patterns.ipynb #fef4a261
 def _needs(forms, at) -> dict:
     "Position → what it needs, of the forms that say so."
     return {at + i: (_compiled(label, need), reach[0] if reach else None) for i, (label, _, *rest) in enumerate(forms) if rest for need, *reach in [rest]}
@@ -154,8 +160,8 @@ def _needs(forms, at) -> dict:
 def _finder():
     "Dates, forms, checked forms, contexts of names, initials."
     names_at = 1 + len(FORMS) + len(CHECKED)
-    expressions = [DATE_PARTS, *(e for _, e in COMPILED), *(e for _, e, _ in CHECKED), *CONTEXTS, INITIALS, TYPIST]
-    return Finder(expressions, {**_needs(FORMS, 1), names_at - 1: (re.compile(r"[A-Za-z]{2}\d\d"), None), names_at + 1: (re.compile(CREDENTIAL), 220), names_at + len(CONTEXTS) + 1: (re.compile(r"[A-Z][/:][A-Za-z]|[A-Z]\d\d"), None)})
+    expressions = [DATE_PARTS, *(e for _, e in COMPILED), *(e for _, e, _ in CHECKED), *CONTEXTS, INITIALS, TYPIST, SHORT, RANGE]
+    return Finder(expressions, {**_needs(FORMS, 1), names_at - 1: (re.compile(r"[A-Za-z]{2}\d\d"), None), names_at + 1: (re.compile(CREDENTIAL), 220), names_at + len(CONTEXTS) + 1: (re.compile(r"[A-Z]\.?[/:][A-Za-z]|[A-Z]\d\d|[A-Z]{2}\d"), None)})
 
 def looked(text: str) -> tuple:
     "(dates, forms, checked forms, contexts of names), found in one walk: what `by_form` and `by_context` read."
@@ -168,8 +174,9 @@ def by_form(
     seen: tuple | None = None, # what `looked` gave for it
 ) -> list[Span]:
     "Spans of everything with a form, dates included; they may overlap."
-    dates, forms, checked, (*_, initials, typists) = seen or looked(text)
+    dates, forms, checked, (*_, initials, typists, short, ranges) = seen or looked(text)
     out = [Span(m.start() - (len(d[0]) if (d := DAYS.search(text, max(0, m.start() - 14), m.start())) else 0), m.end(), "DATE") for m in dates]
+    out += [Span(*s, "DATE") for s in short_days(text, short, ranges, [(s.start, s.end) for s in out])]
     for (label, _), found in zip(COMPILED, forms):
         for m in found:
             a, b = m.span(1) if m.re.groups and m[1] is not None else m.span()
@@ -183,7 +190,7 @@ def _is_code(text, s):
     "Whether the number stands where a clinical code does (LOINC 4548-4, SNOMED CT 44054006, ICD …), which names no one."
     return bool(re.search(r"(?:LOINC|SNOMED(?: CT)?|SCT|RxNorm|RxCUI|ICD-?\d{1,2}(?:-CM)?|CVX|NDC|CPT|code)[:#\s(]{0,3}$", text[max(0, s.start - 14):s.start], re.IGNORECASE))
 
-# %% ../../nbs/library/40_deid/42_patterns.ipynb #a274fa44
+# %% ../../nbs/library/40_deid/42_patterns.ipynb #64c5c77b
 INNER = re.compile(r" (?:IN|AT|OF|FROM|TO|ON|AND|WITH|FOR|BY|WAS|IS|HAS|HAD|WHO|WILL|PER|THE|SEEN|REPORTS|DENIES|CALLED|STATES|PRESENTS)(?= |$)")
 WORD = re.compile(r"(?<![\w@.-])(?:[A-Z][a-z'’]{1,20}|[A-Z]{2,20}|(?:O'|Mc|Mac|D')[A-Z][a-z]{1,20})(?:-[A-Z][a-z]{1,20})?(?![\w@])")
 
@@ -192,7 +199,7 @@ def by_context(
     seen: tuple | None = None, # what `looked` gave for it
 ) -> list[Span]:
     "Names told by the words around them."
-    *contexts, _, _ = (seen or looked(text))[3]
+    *contexts, _, _, _, _ = (seen or looked(text))[3]
     out = []
     for found in contexts:
         for m in found:

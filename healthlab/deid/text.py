@@ -309,7 +309,7 @@ def organisation_surrogate(key: bytes, patient: str, text: str) -> str:
     last = words[-1] if len(words) > 1 and listed(words[-1].rstrip(".")) == 2 else "Company"
     return _cased(text, town) + " " + last if text.isupper() else f"{town} {last}"
 
-# %% ../../nbs/library/40_deid/43_text.ipynb #84c0f74c
+# %% ../../nbs/library/40_deid/43_text.ipynb #633d0380
 MONTHS = "january february march april may june july august september october november december".split()
 
 def _read_date(text):
@@ -329,7 +329,7 @@ def _read_date(text):
 def _read_words(text):
     month = re.search(r"[A-Za-z]{3,9}", text)
     words = [i + 1 for i, n in enumerate(MONTHS) if month and n.startswith(month[0].lower()[:3])]
-    year = re.search(r"(?<!\d)((?:18|19|20)\d\d)(?!\d)", text)
+    year = re.search(r"(?<!\d)((?:18|19|20|21)\d\d)(?!\d)", text)
     clock = re.search(r"[T ,]{0,3}(?:at )?\d{1,2}:\d\d", text)
     body = text[:clock.start()] if clock else text
     day = re.search(r"(?<!\d)(\d{1,2})(?:st|nd|rd|th)?(?!\d)", body)
@@ -352,7 +352,7 @@ def _ordinal(text, day):
     if not re.search(r"[a-z]", text): return ""
     return "th" if 10 < day < 14 else {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")
 
-# %% ../../nbs/library/40_deid/43_text.ipynb #07591e06
+# %% ../../nbs/library/40_deid/43_text.ipynb #39906c1a
 WEEKDAYS = re.compile(r"((?:mon|tue|wed|thu|fri|sat|sun))([a-z]*)(\.?(?:, ?| |$))", re.IGNORECASE)
 
 def _weekday_like(start, rest, days):
@@ -369,17 +369,17 @@ def date_surrogate(
         rest = text[day.end():]
         moved = date_surrogate(rest, days) if rest.strip(" .,") else rest
         return None if moved is None else _weekday_like(day[1], day[2], days) + day[3] + moved
-    short = re.fullmatch(r"(\d{1,2})/(\d{1,2})", text)
-    read = _read_date(f"{text}/2001") if short else _read_date(text)
+    short = re.fullmatch(r"(\d{1,2})([/-])(\d{1,2})", text)
+    read = _read_date(f"{text}{short[2]}2001") if short else _read_date(text)
     half = re.fullmatch(r"(\d{1,2})/(\d{4}|0\d|[4-9]\d)", text)
     if half: short, read = None, ((int(half[2]) + (0 if len(half[2]) == 4 else 1900 if half[2] > "30" else 2000), int(half[1]), 15), lambda d: f"{d.month:0{len(half[1])}}/{d.year if len(half[2]) == 4 else f'{d.year % 100:02}'}")
     if read is None: return None
     (y, m, d), write = read
     try: new = date(y, m, d) + timedelta(days=days)
     except (ValueError, OverflowError): return None
-    return write(new).removesuffix(f"/{new.year}") if short else write(new)
+    return write(new).removesuffix(f"{short[2]}{new.year}") if short else write(new)
 
-# %% ../../nbs/library/40_deid/43_text.ipynb #c850b35d
+# %% ../../nbs/library/40_deid/43_text.ipynb #a1af6e61
 @dataclass
 class Scrubbed:
     "A text with its identifiers replaced; `spans` are offsets into the text as it was given."
@@ -395,7 +395,7 @@ def replacement(key: bytes, s: Span, original: str, method: str, known: Known, s
     if method == "tag": return f"[{s.label}]"
     if method == "redact": return "*" * len(original)
     if s.label == "DATE": return date_surrogate(fold(original), date_offset(key, seed)) or "[DATE]"
-    if s.label == "AGE": return re.sub(r"\d+|(?i:(?:ninet(?:y|ies)|one hundred(?: and)?)(?:[- ](?:one|two|three|four|five|six|seven|eight|nine))?)", "90", original)
+    if s.label == "AGE": return re.sub(r"\d+|(?i:(?:ninet(?:y|ies)|(?:a|one) hundred)(?:(?: and)?[- ](?:one|two|three|four|five|six|seven|eight|nine))?)", "90", original)
     if s.label == "NAME": return name_surrogate(key, seed, original, known.gender)
     if s.label == "LOCATION": return place_surrogate(key, seed, original)
     if s.label == "ORGANIZATION": return organisation_surrogate(key, seed, original)

@@ -2,17 +2,18 @@
 
 # %% auto #0
 __all__ = ['INVISIBLE', 'ALIKE', 'MIXED', 'SCANNED', 'CALLED', 'MISREAD', 'DIGITS', 'PRIORITY', 'UNIT_AFTER', 'IP', 'LETTERS',
-           'SIGNED', 'ALONE', 'CAPITAL', 'PRESSURE', 'STATES', 'CORNER_AT', 'CORNER', 'RATIO', 'HOURS', 'NUMBERED',
-           'TESTS', 'TERMS', 'OF', 'PAIRS', 'RANK', 'EDGE', 'NAMELIKE', 'BARE', 'DOUBT', 'BETWEEN', 'readable',
-           'merged', 'by_tagger', 'named', 'propagated', 'told', 'marked', 'completed', 'combined']
+           'SIGNED', 'ALONE', 'CAPITAL', 'CLOCK', 'WARD', 'PRESSURE', 'STATES', 'CORNER_AT', 'CORNER', 'RATIO', 'ROW',
+           'HOURS', 'NUMBERED', 'TESTS', 'TERMS', 'OF', 'PAIRS', 'RANK', 'EDGE', 'WHOLE', 'BEGUN', 'NAMELIKE', 'BARE',
+           'DOUBT', 'BETWEEN', 'readable', 'merged', 'by_tagger', 'named', 'propagated', 'told', 'marked', 'completed',
+           'combined']
 
-# %% ../../nbs/library/40_deid/42f_voting.ipynb #e8c17880
+# %% ../../nbs/library/40_deid/42f_voting.ipynb #3f73fc5d
 import re
 from functools import lru_cache
 
 from .lexica import CLINICAL, EPONYMS, fold, listed, names, vocabulary
 from .model import SAFE, Votes
-from .patterns import DATE, DAYS, EPONYM_AFTER, STATE, STOP, Span, by_context, by_form, by_list, by_place, looked
+from .patterns import DATE, DAYS, EPONYM_AFTER, FAMOUS, STATE, STOP, Span, by_context, by_form, by_list, by_place, looked
 
 # %% ../../nbs/library/40_deid/42f_voting.ipynb #d8b69a11
 INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]")
@@ -48,9 +49,9 @@ def merged(spans: list[Span]) -> list[Span]:
         else: out.append(s)
     return out
 
-# %% ../../nbs/library/40_deid/42f_voting.ipynb #7318f7e7
+# %% ../../nbs/library/40_deid/42f_voting.ipynb #3bfa695d
 UNIT_AFTER = re.compile(r"\s?(?:mg|mcg|ml|kg|g|units?|mmhg|mmol|meq|iu|cc|mm|cm|bpm|%|x10|k/ul|/\d{1,2}\b)", re.IGNORECASE)
-IP = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}|(?:[0-9a-f]{1,4}:){3,}[0-9a-f:]*", re.IGNORECASE)
+IP = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}|(?=(?:.*:){3})[0-9a-f:]{6,}", re.IGNORECASE)
 
 LETTERS = re.compile(r"[^\W\d_]+")
 
@@ -76,8 +77,13 @@ def _name(seen, a, b, p):
     if len(ws) == 1 and (len(ws[0]) < 2 and p < .9 or ws[0].isupper() and len(ws[0]) < 6 and listed(ws[0]) < 3 and p < .95): return None
     return "NAME"
 
+CLOCK = re.compile(r"(?:[01]\d|2[0-3])[0-5]\d")
+WARD = re.compile(r"(?![TLCS]\d)[A-Za-z]{1,4}-?\d{1,3}")
+
 def _place(seen, a, b, p):
     t, ws = seen[a:b], _words(seen[a:b])
+    if CLOCK.fullmatch(t) and p < .95: return None
+    if p > .6 and WARD.fullmatch(t): return "LOCATION"
     if not ws: return "LOCATION" if sum(c.isdigit() for c in t) > 3 or p > .8 and (len(t) > 2 or seen[a - 1:a] in ("", "\n")) and not UNIT_AFTER.match(seen, b) else None
     if len(ws) == 1 and (ws[0].lower() in CLINICAL or t.islower() and p < .9 and listed(t) in (1, 2, 8, 10) or _common(seen, a, b, p)): return None
     if len(t) == 2 and not STATES.fullmatch(t) and _plain(t) or _plain(t) and len(t) > 2 or (t.islower() and all(listed(w) == 2 for w in ws) and p < .9): return None
@@ -92,13 +98,15 @@ STATES = re.compile(STATE)
 CORNER_AT = re.compile(r"(?i:(?:the )?corner )")
 CORNER = re.compile(r"(?i:(?:the )?corner of )$")
 
-# %% ../../nbs/library/40_deid/42f_voting.ipynb #420e9732
+# %% ../../nbs/library/40_deid/42f_voting.ipynb #fd4217e3
 RATIO = re.compile(r"(\d{1,3})/(\d{1,3})")
+ROW = re.compile(r"\d[./]\d{0,2}$") # results one after the other: 7.38/41/98
 HOURS = re.compile(r"(?:[01]\d|2[0-4])[0-5]\d ?[-–] ?(?:[01]\d|2[0-4])[0-5]\d")
 
 def _date(seen, a, b, p):
     t = seen[a:b]
-    if (m := RATIO.fullmatch(t)) and not (min(int(m[1]), int(m[2])) < 13 and max(int(m[1]), int(m[2])) < 32): return None
+    if ROW.search(seen, max(0, a - 5), a): return None
+    if (m := RATIO.fullmatch(t)) and not (min(int(m[1]), int(m[2])) < 13 and max(int(m[1]), int(m[2])) < 32 or p > .5 and int(m[1]) < 13 and len(m[2]) == 2): return None
     return "DATE" if re.search(r"\d", t) and not PRESSURE.search(seen, max(0, a - 20), a) and (DATE.search(t) or (p > .6 and re.search(r"\d\W+\w|[^\W\d]{3}", t) and not re.fullmatch(r"(?:18|19|20)\d\d|\d{1,3}|\d+[.]\d+|\d{1,2}:\d\d", t) and not UNIT_AFTER.match(seen, b))) else None
 
 NUMBERED = re.compile(r"(?i:(?:\b(?:x|ext|extension|pager|beeper|id|no|nr|number|code|pin|mrn|acct|account|phone|tel|col|call|page|chart|room|box)|[#:])[.:#]? {0,2})$") # what four digits need before them to be more than a time
@@ -116,12 +124,12 @@ def _contact(seen, a, b, p):
 TESTS = {"NAME": _name, "LOCATION": _place, "ORGANIZATION": _organisation, "DATE": _date, "ID": _number, "CONTACT": _contact,
          "PHONE": lambda seen, a, b, p: "PHONE" if sum(c.isdigit() for c in seen[a:b]) > (3 if NUMBERED.search(seen, max(0, a - 16), a) else 4) else None,
          "USERNAME": lambda seen, a, b, p: "USERNAME" if b - a > 2 and not _plain(seen[a:b]) else None,
-         "AGE": lambda seen, a, b, p: "AGE" if re.match(r"9\d|1[0-4]\d|[Nn]inet|NINET", seen[a:b]) else None}
+         "AGE": lambda seen, a, b, p: "AGE" if re.match(r"(?:9\d|1[0-4]\d)(?!\d)|(?:a|one) hundred|[Nn]inet|NINET", seen[a:b]) else None}
 
 TERMS = re.compile(r"(?i:(?:Los Angeles|Boston|Miami|Philadelphia|Montreal|Ottawa|Canadian|Vancouver|Toronto|Framingham|Glasgow|Edinburgh|London|Newcastle|Oxford|Cambridge|Stanford|Mayo|Duke|Cincinnati|Minnesota|Michigan|Milan|Paris|Rome|Chicago|Dallas|Berlin|Vienna|Bethesda|Amsterdam|Copenhagen|Oslo|Bern|Tokyo|Seattle|Rotterdam|Ann Arbor|Rocky Mountain|West Nile|Lyme|Norwalk|Marburg|Lassa|Zika|Ebola|German|Japanese|Spanish|Hong Kong|Q)"
-    r"(?:'s)?(?:[- ](?:II|III|IV|V|J|C|CT|Bowel|Naming|Cognitive|Coma|Knee|Ankle|Head|Heart|Risk|Prep|Spotted|Depression|Hip|Shoulder|Type|Postnatal|Multiphasic))*[- ](?:grade|class|classification|criteria|collar|chromosome|score|scale|scar|questionnaire|virus|fever|flu|measles|encephalitis|rules?|brace|assessment|test|index|type|stage|staging|system|protocol|procedure|disease|placement|stand|treadmill|oximetry|B|A|C|D|III|IV)\b)")
+    r"(?:'s)?(?:[- ](?:II|III|IV|V|J|C|CT|Bowel|Naming|Cognitive|Coma|Knee|Ankle|Head|Heart|Risk|Prep|Spotted|Depression|Hip|Shoulder|Type|Postnatal|Multiphasic))*[- ](?:Scientific|grade|class|classification|criteria|collar|chromosome|score|scale|scar|questionnaire|virus|fever|flu|measles|encephalitis|rules?|brace|assessment|test|index|type|stage|staging|system|protocol|procedure|disease|placement|stand|treadmill|oximetry|B|A|C|D|III|IV)\b)")
 
-# %% ../../nbs/library/40_deid/42f_voting.ipynb #0f0367b0
+# %% ../../nbs/library/40_deid/42f_voting.ipynb #c8fddfa6
 OF = re.compile(r"(?i:\b(?:circle|loop|tetralogy|islets?|foramen|ligament|ampulla|angle|sphincter|canal|bundle|pouch|gyrus|crypts?|duct|glands?|sinus|valves?|triangle|plexus|tubercle|nodes?|space|aqueduct|pentalogy|triad|maneuver|sign|zonules?|organ|fissure|papilla|patches) of )$")
 
 PAIRS = re.compile(r"(?:Kaplan|Mann|Kruskal|Bland|Hosmer|Shapiro|Kolmogorov|Benjamini|Cochran|Nelson|Fleming|Brier)[-–— ](?:Meier|Whitney|Wallis|Altman|Lemeshow|Wilk|Smirnov|Hochberg|Mantel|Armitage|Aalen|Harrington|score)") # statisticians
@@ -134,6 +142,8 @@ def _eponym(seen, a):
 RANK = re.compile(r"(?:(?:president|prime|minister|senator|judge|coach|officer|professor|king|queen|captain|father|mother|brother|sister|uncle|aunt|dr|mr|mrs|ms|miss|nurse)\.? )+(?=\w)", re.IGNORECASE)
 EDGE = " \t\n,;:.'’\"()[]{}<>|^*#=-–—/\\"
 
+WHOLE, BEGUN = re.compile(r"[/:-]?[A-Za-z0-9]+(?:[/:-][A-Za-z0-9]+){0,4}"), re.compile(r"(?<![^\s#(:])(?:[A-Za-z0-9]+[/:-]){1,4}$") # the rest of a number of which a part was found
+
 def by_tagger(seen: str, votes: Votes, threshold: float = .4) -> list[Span]:
     "What the tagger marks and plain sense allows."
     out = []
@@ -143,6 +153,8 @@ def by_tagger(seen: str, votes: Votes, threshold: float = .4) -> list[Span]:
         kind = TESTS[label](seen, a, b, p) if b > a and not HOURS.fullmatch(seen, a, b) and not (label in ("NAME", "LOCATION", "ORGANIZATION") and _eponym(seen, a)) else None
         if kind == "NAME" and (m := RANK.match(seen, a, b)): a = m.end()
         if kind == "DATE" and (m := DAYS.search(seen, max(0, a - 14), a)): a = m.start()
+        if kind == "ID" and (m := WHOLE.match(seen, b)): b = m.end()
+        if kind == "ID" and (m := BEGUN.search(seen, max(0, a - 24), a)): a = m.start()
         if kind: out.append(Span(a, b, kind))
     return out
 
@@ -172,7 +184,7 @@ def propagated(text: str, spans: list[Span], words: set[str]) -> list[Span]:
     eponym = lambda s: text[s.start:s.end].lower().split("'")[0] in EPONYMS and (EPONYM_AFTER.match(text, s.end) or BARE.search(text, max(0, s.start - 16), s.start))
     return [s for s in out if not eponym(s)]
 
-# %% ../../nbs/library/40_deid/42f_voting.ipynb #570b0c09
+# %% ../../nbs/library/40_deid/42f_voting.ipynb #f1ee5481
 DOUBT = {"list": .05, "place": .05, "context": .01, "again": .02, "ORGANIZATION": .01, "LOCATION": .01} # below this a find of lists, contexts and loose forms falls
 BETWEEN = re.compile(r"[ \t]*[,|]?[ \t]*\n?[ \t]*")
 
@@ -192,7 +204,7 @@ def marked(
     forms, contexts = plain or told(seen)
     if coded: return merged([*forms, *record])
     held = lambda s, source: votes is None or votes.support(s.start, s.end) >= DOUBT.get(source, 0)
-    spans = [s for s in forms if held(s, s.label)]
+    spans = [s for s in forms if held(s, s.label) or s.label == "ORGANIZATION" and FAMOUS.fullmatch(seen, s.start, s.end)]
     loose = [s for source, got in (("context", contexts), ("list", by_list(seen)), ("place", by_place(seen))) for s in got if held(s, source) and not (_plain(seen[s.start:s.end]) and not ALONE.match(seen, s.end) if source == "context" else _eponym(seen, s.start))]
     spans += loose if votes is None else [s._replace(label=votes.kind(s.start, s.end) or s.label) for s in loose] + by_tagger(seen, votes)
     return merged([*spans, *record])
