@@ -3,6 +3,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/library/70_models/72_init.ipynb #8b387020
+# %% ../../nbs/library/70_models/72_init.ipynb #c91b5d44
 from .readmission import stays, train
 from .registry import entry, models, predict, register
+from .watching import watch

@@ -35,13 +35,13 @@ def within(events, at, days: int):
     near = (both["start"] < both["when"]) & (both["start"] >= both["when"] - pd.Timedelta(days=days))
     return both[near].groupby("index").size().reindex(at.index, fill_value=0)
 
-# %% ../../nbs/library/70_models/71_readmission.ipynb #3571e175
+# %% ../../nbs/library/70_models/71_readmission.ipynb #8e444a8a
 def stays(encounters, # DataFrame of table encounter
           patients,   # … patient
           conditions, # … condition
           *,
           until=None, # when the data end; the newest date of an encounter by default
-          ):          # DataFrame: patient, the columns of INPUTS, readmitted
+          ):          # DataFrame: patient, the columns of INPUTS, readmitted, ended
     "The index stays with what is known at discharge, and what became of them. Raises `InputError` when there is none."
     import pandas as pd
     e, all_starts = episodes(encounters), encounters.assign(start=times(encounters["start"]))
@@ -60,7 +60,7 @@ def stays(encounters, # DataFrame of table encounter
     e["emergencies_before"] = within(all_starts.loc[all_starts["class"] == "EMER", ["patient", "start"]], at, 180).to_numpy(float)
     e["conditions"] = within(conditions[["patient"]].assign(start=found), e[["patient"]].assign(when=e["end"]), 36500).to_numpy(float)
     for name in ("priority", "admit_source", "discharge_disposition"): e[name] = e[name].fillna("unknown").astype(object)
-    return e[["patient", *INPUTS, "readmitted"]]
+    return e.rename(columns={"end": "ended"})[["patient", *INPUTS, "readmitted", "ended"]]
 
 # %% ../../nbs/library/70_models/71_readmission.ipynb #5e720660
 class Trained(NamedTuple):

@@ -125,3 +125,34 @@ def test_a_model_with_code_of_its_own_is_not_registered():
     from sklearn.preprocessing import FunctionTransformer
     with pytest.raises(InputError) as e: trusted(make_pipeline(FunctionTransformer(json.loads)))
     assert e.value.code == "model-types"
+
+
+def test_drift_of_the_champion_is_measured_again_and_again_and_shown(registry, monkeypatch):
+    monkeypatch.setenv("HEALTHLAB_MLFLOW_TRACKING", registry)
+    from healthlab.models import entry, register, watch
+    from healthlab.models.registry import client
+    from healthlab.ui.registered import registered, view
+    rows = lambda n, older=0: pd.concat([table()] * 3)[:n].reset_index(drop=True).assign(ended=pd.date_range("2026-01-01", periods=n, freq="D", tz="UTC")).assign(age=lambda t: t["age"] + older)
+    recipes = lambda given: {"visits": lambda lake: given}
+    (first,) = watch(None, recipes=recipes(rows(80)))
+    assert (first.version, first.figures) == (1, {}) and "without a recipe" in first.why # and what cannot be watched is named
+    found = pd.concat([table()] * 4).reset_index(drop=True)
+    found.loc[:3, "ward"] = "C"
+    made = register(fitted(found), "visits", found, card={}, figures={}, recipe="visits")
+    kept = json.loads(client().get_model_version("visits", str(made)).tags["spread"])
+    assert set(kept) == {"age", "smoker", "ward", "visits", "prediction"} and "C" not in kept["ward"]["shares"] and kept["ward"]["shares"]["other"] == pytest.approx(4 / 320, abs=1e-5)
+    assert min(share for of in kept.values() for group, share in of["shares"].items() if group != "other") * 320 >= 10 - 1e-3 # no group of fewer than ten
+    for given, high in ((rows(200), []), (rows(200, older=40), ["age"])):
+        (w,) = watch(None, recipes=recipes(given))
+        assert (w.version, w.rows, w.why) == (made, 200, "") and ("age" in w.above) == bool(high)
+    past = pd.Timestamp("2026-04-01", tz="UTC")
+    assert watch(None, at=past, recipes=recipes(rows(200)))[0].rows == 91 # as it stood then, under its day
+    (few,) = watch(None, days=20, recipes=recipes(rows(200)))
+    assert few.figures == {} and "fewer than 50" in few.why
+    assert watch(None, recipes=recipes(rows(200).drop(columns="ward")))[0].why == "its recipe gives no ward"
+    seen = registered()
+    history = next(v for v in seen if v["version"] == made)["history"]
+    times, indices = zip(*history["age"])
+    assert times[0] == past.timestamp() * 1000 and indices[2] == entry("visits").figures["drift.age"] > .25 > indices[1] and len(history["prediction"]) == 3
+    page = view(seen, "visits")
+    assert "Drift over time" in page.body and "age" in page.body and "wants a new look" in page.body and "measured once" not in page.body and len(page.tables["drift"]) == 15
