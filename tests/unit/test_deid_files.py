@@ -27,13 +27,24 @@ def landing(tmp_path, monkeypatch):
 def test_a_folder(landing, tmp_path):
     report = deidentify_files(landing, tmp_path / "out")
     made = {f.name: f.read_bytes() for f in (tmp_path / "out").iterdir()}
-    assert report.forms == {"hl7v2": 1, "csv": 1} and len(report.held) == 4 and report.parts == 1 and len(made) == 2
+    assert report.forms == {"hl7v2": 1, "csv": 1, "note": 1} and len(report.held) == 3 and report.parts == 1 and len(made) == 3
+    assert all(len(why.split(". ")) == 2 for why in report.held.values()) and "healthlab ingest" in str(report)  # what to do is said of each
     said = str(report) + str(report.figures()) + "".join(made) + repr(made)
     assert not [w for w in ("Quillfeather", "Zenobia", "77409", "2024-01-05", "20240105") if w in said]
     assert next(v for k, v in made.items() if k.endswith(".hl7")).count(b"MSH|") == 2
     again = deidentify_files(landing, tmp_path / "again")
     assert {f.name: f.read_bytes() for f in (tmp_path / "again").iterdir()} == made and again.held == report.held
     assert audit.verify().ok and audit.entries("deidentify.end", run_id=report.run_id).num_rows == 1
+
+
+def test_a_note_is_read_in_the_light_of_the_one_patient_whose_number_is_in_it():
+    from healthlab.deid.carrier import People
+    from healthlab.deid.files import deidentify_note
+    ruth, rose = ({"resourceType": "Patient", "id": i, "identifier": [{"value": n}], "name": [{"family": w, "given": ["Hill"]}]} for i, n, w in (("p-1", "88412077", "Ferrous"), ("p-2", "90155231", "Sulfate")))
+    text, how = "MRN 88412077. Ferrous was seen on 03/14/2021; Ferrous is well.", dict(people=People.of([ruth, rose]), key=b"k" * 32)
+    made, nobody = deidentify_note(text.encode(), **how).data.decode(), deidentify_note(b"Ferrous was seen; \xff\xfe Ferrous is well.", **how).data.decode()
+    assert "Ferrous" not in made and "88412077" not in made and nobody.count("Ferrous") == 2  # without a record it is iron
+    assert "Ferrous" in deidentify_note((text + " MRN 90155231").encode(), **how).data.decode()  # of two, nobody's
 
 
 def test_what_is_refused(landing, tmp_path, monkeypatch):
