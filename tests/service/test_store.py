@@ -1,10 +1,12 @@
 """The transactional store: what is acknowledged is there, what is refused is not, and the file tells nothing without the key."""
 import json
 import threading
+import time
 
 import pytest
 
 from healthlab.core.errors import KeyUnavailable
+from healthlab.service import database
 from healthlab.service.accesses import Access
 from healthlab.service.store import Refused, Store, create, delete, draft, read, update
 
@@ -127,3 +129,24 @@ def test_a_snapshot_does_not_see_later_writes(store):
         t.start(), t.join()
         assert read(con, "Patient", "p").version == 1
     assert store.read("Patient", "p").version == 2
+
+
+def test_the_log_is_copied_into_the_file_while_others_write_and_nothing_is_lost(tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "FRAMES", 64)
+    db = database.Database(tmp_path / "log.db", b"k" * 32, "create table if not exists t (n integer primary key, text text)")
+    copied, run = [], database.Copier._run
+    monkeypatch.setattr(database.Copier, "_run", lambda self: (run(self), copied.append(1)))
+    def write(k):
+        for i in range(60): db.write(lambda con: con.execute("insert into t(text) values (?)", (f"{k}.{i}" * 300,)))
+    threads = [threading.Thread(target=write, args=(k,)) for k in range(4)]
+    for t in threads: t.start()
+    for t in threads: t.join()
+    until = time.monotonic() + 10
+    while db._copier._thread and time.monotonic() < until: time.sleep(0.01)
+    assert copied and db.reader().execute("select count(*) from t").get == 240
+    length = (tmp_path / "log.db-wal").stat().st_size
+    assert length < 240 * 4096 # it began anew, time and again
+    db.close()
+    again = database.Database(tmp_path / "log.db", b"k" * 32)
+    assert again.reader().execute("select count(*) from t").get == 240
+    again.close()
