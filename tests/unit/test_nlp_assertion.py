@@ -224,6 +224,16 @@ Workup for [PE] was negative.
 chest pain free, no [palpitations]
 The CT scan ruled out [appendicitis].
 Patient reports no [dizziness].
+The infection was not [improved] by antibiotics.
+He did not [tolerate] the mask.
+A rapid [virological response] was not achieved.
+Laryngoscopy failed to identify a [source of bleeding].
+We were unable to appreciate a [thrill].
+Abscess and [fistula] were both absent.
+The abdomen is devoid of [organomegaly].
+Thereafter [fits] never recurred.
+Nausea (-), [vomiting] (-).
+[Crepitus], none noted.
 """,
     "positive": """
 Her Ultracet is not quite taking care of her [pain].
@@ -247,6 +257,13 @@ Cannot walk because of [arthritis].
 The patient denies smoking. Has [hypertension].
 The [wound] does not appear infected.
 No interval change in [cardiomegaly].
+Her answer was mostly "no." She was [tearful] throughout.
+Lack of fever should not delay a biopsy if a [mass] is present.
+The patient was not improved and died of [respiratory failure].
+Surgery for the [hernia] was not performed.
+Blood and pleural [effusion] cultures were negative.
+As he denied chemotherapy, [metastases] were found within a month.
+The absence of risk factors, finding of [hypokinesia] and rapid recovery pointed to the drug.
 """,
     "possible": """
 Possible [pneumonia].
