@@ -3,8 +3,9 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/library/60_synth/69_init.ipynb #18807a8b
+# %% ../../nbs/library/60_synth/69_init.ipynb #505ff716
 from .card import Card, evaluate
+from .cohorts import SyntheticCohort, synthesize_histories
 from .constraints import Allowed, Order, Range, Sum
 from .generator import Generator, fit, load, methods, save
 from .synthesize import Synthesis, synthesize
