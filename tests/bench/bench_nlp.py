@@ -10,6 +10,7 @@ Peers live in a virtual environment of their own (medspacy wants numpy<2): HEALT
 """
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -206,9 +207,28 @@ def icd():
             row(f"linking: those no list holds to the letter, top-5 ({len(fresh)})", sum(r < 5 for r in fresh) / max(1, len(fresh)), "share"), row("linking: names a CPU second", rate, "names/s")]
 
 
+def measured_socially():
+    "A classifier learnt on four fifths, asked about the fifth; and how many of those answers change with the patient's sex, origin and age."
+    if not (SHARED / "sdoh").is_dir(): return []
+    from sklearn.metrics import f1_score
+    from sklearn.model_selection import train_test_split
+
+    from healthlab.nlp.social import background, fit, probabilities, read
+    texts, labels = read(SHARED / "sdoh")
+    none = background(seed=SEED)[:400]
+    one, other, first, second = train_test_split(texts + none, labels + ["none"] * len(none), test_size=.2, stratify=labels + ["none"] * len(none), random_state=SEED)
+    learnt = fit(one, first)
+    told = lambda texts: [learnt["labels"][k] for k in probabilities(texts, learnt)[1].argmax(1)]
+    swap = {"she": "he", "her": "his", "woman": "man", "mother": "father", "wife": "husband", "daughter": "son", "sister": "brother"}
+    swap |= {v: k for k, v in swap.items()}
+    changed = [re.sub(r"\b(" + "|".join(swap) + r")\b", lambda m: swap[m[0].lower()], t, flags=re.I) for t in other]
+    flips = sum(a != b for a, b in zip(told([f"The patient is a 30-year-old white man. {t}" for t in other]), told([f"The patient is a 70-year-old Hispanic woman. {t}" for t in changed]))) / len(other)
+    return [row(f"social determinants: macro F1 on a fifth not learnt from ({len(other)} sentences)", float(f1_score(second, told(other), average="macro")), "F1", .80), row("social determinants: answers on them changed by swapping sex, origin and age", flips, "share", .02)]
+
+
 def socially():
     card = json.loads((Path(__file__).parents[2] / "healthlab/encoder/weights/social/card.json").read_text())
-    return [row("social determinants: macro F1, five-fold (of the weights' card)", card["figures"]["macro_f1"], "F1", .80), row("social determinants: answers changed by swapping demographics", card["figures"]["flips"], "share", .02)]
+    return measured_socially() + [row("social determinants: macro F1, five-fold (of the weights' card)", card["figures"]["macro_f1"], "F1", .80), row("social determinants: answers changed by swapping demographics", card["figures"]["flips"], "share", .02)]
 
 
 def speed():

@@ -1,5 +1,6 @@
 "analyze from end to end: what every note may be, Bundles that validate, the shape of Text Analytics for health, tables, the lake."
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,13 @@ def test_decoding_is_legal():
 def test_weights_and_card_are_there():
     folder = Path(__file__).parents[2] / "healthlab" / "encoder" / "weights" / "ner"
     assert (folder / "README.md").read_text().startswith("# Clinical entity recogniser") and (folder / "weights.safetensors").stat().st_size < 15_000_000
+
+
+def test_cards_to_read_tell_the_figures_of_the_weights():
+    from healthlab.nlp.social import WEIGHTS, model_card
+    card, told = (json.loads((WEIGHTS / "ner" / "card.json").read_text()), (WEIGHTS / "ner" / "README.md").read_text())
+    for head, figures in card["held_out"].items(): assert re.search(rf"\| {head} \| \d+ \| {figures['all']:.3f} \|", told), head
+    assert (WEIGHTS / "social" / "README.md").read_text("utf-8") == model_card(json.loads((WEIGHTS / "social" / "card.json").read_text()))
 
 
 def test_notes_of_a_lake():
