@@ -31,7 +31,7 @@ def connected(path: Path, key: bytes, cache_kb: int):
     con = apsw.Connection(str(path), statementcachesize=300)
     con.set_busy_timeout(10_000)
     con.execute("pragma cipher='chacha20'")
-    con.execute(f"pragma hexkey='{key.hex()}'")
+    con.execute(f"pragma key='raw:{key.hex()}'") # it is a key already: derived again, as from a passphrase, every connection would cost 30 ms
     con.execute(f"pragma synchronous=full; pragma cache_size=-{cache_kb}; pragma temp_store=memory; pragma wal_autocheckpoint=0; pragma foreign_keys=off")
     return con
 
@@ -115,7 +115,7 @@ class Copier:
                 ):
         self._turn, self._lock = (os.open(f"{path}.{name}", os.O_RDWR | os.O_CREAT, 0o600) for name in ("copying", "lock")) # opened anew: a writer's is the writer's
         self._connect = connect
-        self._thread, self._again = None, FRAMES
+        self._thread, self._again, self._con = None, FRAMES, None
 
     def grown(self, con, name: str, frames: int) -> int:
         "SQLite tells how long the log is after a commit."
@@ -131,12 +131,11 @@ class Copier:
         import apsw
         try:
             fcntl.flock(self._turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            con = self._connect()
-            for _ in range(2): con.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            self._con = self._con or self._connect()
+            for _ in range(2): self._con.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
-            try: con.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            try: self._con.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             finally: fcntl.flock(self._lock, fcntl.LOCK_UN)
-            con.close()
         except (BlockingIOError, apsw.Error): pass # another process does it; or it will be tried again, and nothing is lost
         finally:
             fcntl.flock(self._turn, fcntl.LOCK_UN)
@@ -144,6 +143,7 @@ class Copier:
 
     def close(self):
         if thread := self._thread: thread.join(30)
+        if self._con: self._con.close()
         for f in (self._turn, self._lock): os.close(f)
 
 # %% ../../nbs/library/90_service/91_database.ipynb #796237a2

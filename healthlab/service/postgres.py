@@ -58,7 +58,7 @@ create table if not exists lake_row (type text collate "C", id text collate "C",
 create or replace function next_access() returns bigint language sql as
   $$ insert into state (name, value) values ('accesses', '1') on conflict (name) do update set value = (state.value::bigint + 1)::text returning value::bigint $$;
 create table if not exists access (n bigint primary key default next_access(), at bigint not null, action text not null, interaction text not null, status bigint not null,
-  type text collate "C", id text collate "C", query text, found bigint, client text collate "C", subject text collate "C", role text, address text, request text, patients text, seal bytea not null);
+  type text collate "C", id text collate "C", query text, found bigint, client text collate "C", subject text collate "C", role text, address text, request text, patients text, targets text, seal bytea not null);
 create index if not exists access_at on access (at);
 create index if not exists access_client on access (client, at);
 create table if not exists access_patient (patient text collate "C", n bigint, primary key (patient, n));

@@ -18,7 +18,7 @@ import msgspec
 from ..core.errors import HealthlabError
 from ..core.keys import keys
 from ..core.settings import settings
-from .accesses import ANCHOR, Access, anchor, anchors, verify
+from .accesses import ANCHOR, Access, anchor, anchors, listed, verify
 from .accesses import SCHEMA as ACCESSES
 from .accesses import write as record_access
 from .database import Database, Postgres
@@ -238,7 +238,9 @@ class Store:
             result = unit(con)
             return result, record_access(con, access, self._key, now()) if access else 0
         result, n = self.db.write(both)
-        if n and n % ANCHOR == 0: self.anchor()
+        if n and n % ANCHOR == 0:
+            self.db.write(listed)
+            self.anchor()
         return result
 
     def recorded(self, access: Access):

@@ -4,7 +4,7 @@
 __all__ = ['Timed', 'Board', 'Worker']
 
 # %% ../../nbs/library/90_service/94e_worker.ipynb #f89e9e6c
-import contextlib, os, select, socket, struct, threading, time
+import contextlib, gc, os, select, socket, struct, threading, time
 from collections import deque
 from email.utils import formatdate
 from functools import lru_cache, partial
@@ -115,6 +115,11 @@ class Worker(ThreadWorker):
         self._left = 0.0 # since when a newcomer is left to others
         util.http_date = _http_date
         super().init_process()
+
+    def load_wsgi(self):
+        super().load_wsgi()
+        gc.collect()
+        gc.freeze() # two hundred thousand objects that stay for good: looking through them would stop every request for 50 ms, again and again
 
     def notify(self):
         super().notify()

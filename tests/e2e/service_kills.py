@@ -37,7 +37,7 @@ versions = {f"{t}/{i}/{v}": 1 for t, i, v in con.execute("select type, id, versi
 members = dict(con.execute("select c.system, count(*) from token c join version v on v.seq = c.seq where c.code = 'member' and v.ended is null group by c.system").fetchall())
 lost = sum(con.execute(f"select count(*) from {t} where seq not in (select seq from version where ended is null and body is not null)").get for t in ("token", "string", "date", "reference"))
 twice = con.execute("select count(*) from (select 1 from version where ended is null group by type, id having count(*) > 1)").get
-told = [t for t, in con.execute("select distinct target from access_target")]
+told = sorted({t for ts, in con.execute("select targets from access") for t in (ts or "").split()})
 print(json.dumps(dict(whole=whole, versions=versions, members=members, lost=lost, twice=twice, told=told, problems=store.verify())))
 """
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from healthlab.core.errors import KeyUnavailable
-from healthlab.service import database
+from healthlab.service import accesses, database
 from healthlab.service.accesses import Access
 from healthlab.service.store import Refused, Store, create, delete, draft, read, update
 
@@ -150,3 +150,16 @@ def test_the_log_is_copied_into_the_file_while_others_write_and_nothing_is_lost(
     again = database.Database(tmp_path / "log.db", b"k" * 32)
     assert again.reader().execute("select count(*) from t").get == 240
     again.close()
+
+
+def test_who_saw_a_patient_is_found_before_and_after_the_lists_are_brought_up_to_date(store, monkeypatch):
+    monkeypatch.setattr("healthlab.service.store.ANCHOR", 5)
+    def seen(name, value): return [e["id"] for e in accesses.search(store.db.reader(), [(name, value)])[0]]
+    def listed(): return store.db.reader().execute("select count(*) from access_target").get
+    for n in range(1, 8):
+        store.recorded(Access(client="ehr", type="Patient", id=f"p{n % 2}", found=2, patients={f"p{n % 2}"}, targets=[f"Patient/p{n % 2}", f"Observation/o{n}"]))
+        assert seen("patient", "Patient/p1") == [str(k) for k in range(n, 0, -1) if k % 2] and seen("entity", f"Observation/o{n}") == [str(n)]
+        assert listed() == (0 if n < 5 else 10)
+    assert seen("entity", "Observation/o1,Observation/o7") == ["7", "1"] and seen("entity", "Observation/o") == [] and store.verify() == []
+    store.db.write(lambda con: con.execute("update access set targets = 'Patient/p0' where n = 3"))
+    assert store.verify() == ["access 3: its seal does not fit"]

@@ -9,7 +9,7 @@ import pytest
 
 import postgresql
 from healthlab.core.errors import KeyUnavailable, SettingsError, StorageError
-from healthlab.service.accesses import Access
+from healthlab.service.accesses import Access, listed
 from healthlab.service.postgres import address, words_of
 from healthlab.service.search import counted, page, query
 from healthlab.service.store import Refused, Store, create, delete, draft, update
@@ -57,6 +57,8 @@ def test_the_whole_interface_works_on_it(database, app, http):
     assert len(http.get("/fhir/Patient/ann/$everything").json["entry"]) == 3 and http.get("/fhir/Patient/ann/_history").json["total"] == 1
     seen = http.get("/fhir/AuditEvent?patient=ann").json
     assert seen["total"] == 6 and app.extensions["healthlab.store"].verify() == []
+    app.extensions["healthlab.store"].db.write(listed)
+    assert [http.get(f"/fhir/AuditEvent?{asked}").json["total"] for asked in ("patient=ann", "entity=Patient/ann")] == [6, 4]
     half = http.post("/fhir", dict(resourceType="Bundle", type="transaction", entry=[dict(resource=dict(resourceType="Patient", id=i), request=dict(method="PUT", url=f"Patient/{i}", **m)) for i, m in (("x", {}), ("y", dict(ifMatch='W/"7"')))]))
     assert half.status_code == 412 and http.get("/fhir/Patient/x").status_code == 404
 
@@ -95,7 +97,7 @@ def test_a_unit_that_fails_leaves_nothing_and_the_record_has_no_gap(store):
 
 WRITER = """
 import sys
-from healthlab.service.accesses import Access
+from healthlab.service.accesses import Access, listed
 from healthlab.service.store import Store, create, draft
 store = Store()
 for n in range(40): store.write(lambda con: create(con, draft(b'{"resourceType":"Patient"}'), f"{sys.argv[1]}-{n}"), Access("C", "create"))
