@@ -261,6 +261,7 @@ Her answer was mostly "no." She was [tearful] throughout.
 Lack of fever should not delay a biopsy if a [mass] is present.
 The patient was not improved and died of [respiratory failure].
 Surgery for the [hernia] was not performed.
+She was offered an injection which she declined as she says it made her [dizzy] before.
 Blood and pleural [effusion] cultures were negative.
 As he denied chemotherapy, [metastases] were found within a month.
 The absence of risk factors, finding of [hypokinesia] and rapid recovery pointed to the drug.
