@@ -1,8 +1,10 @@
 "Turns: one thread at work, nobody locked out."
+import http.client
 import threading
 import time
 
 from healthlab.service.turns import Turns
+from served import serving
 
 
 def started(f):
@@ -74,3 +76,32 @@ def test_held_nests_and_ends_with_the_outermost():
         with line.held(): assert line._holder is mine
         assert line._holder is mine
     assert line._holder is None
+
+
+def test_two_processes_share_the_clients_and_a_stopped_one_is_waited_for_no_longer_than_it_may_be(workbench):
+    import signal
+    import psutil
+    with serving(workbench, HEALTHLAB_SERVICE_WORKERS="2", HEALTHLAB_SERVICE_THREADS="4") as (port, process):
+        def client():
+            made = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            made.request("GET", "/health/live")
+            assert made.getresponse().read()
+            return made
+        def shares(): return sorted(sum(c.status == "ESTABLISHED" for c in w.net_connections("tcp")) for w in workers)
+        workers = []
+        def both(): # the second may still be starting when the first answers
+            workers[:] = [w for w in psutil.Process(process.pid).children() if w.net_connections("tcp")]
+            return len(workers) == 2 and all(w.num_threads() for w in workers)
+        until(both)
+        first = client()
+        until(lambda: sum(shares()) >= 1)
+        time.sleep(0.5)
+        kept = [first, *(client() for _ in range(9))]
+        a, b = shares()
+        assert a + b == 10 and a >= 4
+        fuller = max(workers, key=lambda w: sum(c.status == "ESTABLISHED" for c in w.net_connections("tcp")))
+        other = next(w for w in workers if w is not fuller)
+        other.send_signal(signal.SIGSTOP) # it hears of newcomers and does nothing
+        try: kept += [client() for _ in range(3)]
+        finally: other.send_signal(signal.SIGCONT)
+        assert len(kept) == 13
