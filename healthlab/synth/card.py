@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['Rule', 'policy', 'Card', 'evaluate']
 
-# %% ../../nbs/library/60_synth/67_card.ipynb #823520b0
+# %% ../../nbs/library/60_synth/67_card.ipynb #b1e5df66
 import html, io, json
 from dataclasses import dataclass, field
 
@@ -15,9 +15,10 @@ from ..core.settings import settings
 from .attacks import anonymity, attribute_disclosure
 from .fidelity import Points, accuracy, comparable, detection, typical
 from .leaks import exact_copies, leaks
+from .shadows import shadow_membership
 from .utility import by_group, utility
 
-# %% ../../nbs/library/60_synth/67_card.ipynb #a2bace24
+# %% ../../nbs/library/60_synth/67_card.ipynb #aa80afc8
 @dataclass(frozen=True)
 class Rule:
     "One line of the verdict."
@@ -29,7 +30,7 @@ class Rule:
 
 def policy() -> dict:
     "The limits in force, from `[synth]` in settings.ini."
-    names = ("accuracy_gap", "detection_most", "utility_gap", "group_gap", "alarm", "tolerance", "risk_most", "copies_most")
+    names = ("accuracy_gap", "detection_most", "utility_gap", "group_gap", "alarm", "tolerance", "risk_most", "copies_most", "shadow_most")
     return {n: settings().float("synth", n) for n in names}
 
 def _rules(f: dict, limits: dict) -> list[Rule]:
@@ -47,9 +48,11 @@ def _rules(f: dict, limits: dict) -> list[Rule]:
         low = min(f["groups"].values(), key=lambda g: g["accuracy"])
         gap = max(g["accuracy"] for g in f["groups"].values()) - low["accuracy"]
         rule("groups", gap, limits["group_gap"], gap <= limits["group_gap"], "accuracy between the best and the worst matched group")
-    for name, test in f["privacy"].get("leaks", {}).items(): rule(f"leak: {name}", test["p"], limits["alarm"] / 3, test["p"] >= limits["alarm"] / 3, f"chance of {test['share']:.0%} training people where {test['expected']:.0%} are expected")
+    tests = f["privacy"].get("leaks", {})
+    for name, test in tests.items(): rule(f"leak: {name}", test["p"], limits["alarm"] / len(tests), test["p"] >= limits["alarm"] / len(tests), f"chance of {test['share']:.0%} training people where {test['expected']:.0%} are expected")
     for name, r in f["privacy"].get("anonymity", {}).items():
         if "risk" in r: rule(name, r["low"], limits["risk_most"], r["low"] <= limits["risk_most"], "risk beyond the control group's, lower bound of its 95 % interval")
+    if r := f["privacy"].get("shadows"): rule("membership, shadow models", r["low"], limits["shadow_most"], r["low"] <= limits["shadow_most"], "AUROC of telling who was learnt from, lower bound of its 95 % interval")
     if "disclosure" in f["privacy"]:
         d = f["privacy"]["disclosure"]
         rule("attribute disclosure", d["gap"], limits["tolerance"], d["gap"] <= limits["tolerance"] or d["z"] < 4, "how much better members are guessed than strangers")
@@ -91,7 +94,7 @@ def _written(file, text):
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     Path(file).write_text(text, encoding="utf-8")
 
-# %% ../../nbs/library/60_synth/67_card.ipynb #a33cae35
+# %% ../../nbs/library/60_synth/67_card.ipynb #0539610a
 def evaluate(
     real: pd.DataFrame,           # the table the generator was fitted on
     synthetic: pd.DataFrame,      # the table it gave
@@ -101,6 +104,7 @@ def evaluate(
     groups: str = None,           # a column of categories whose groups are judged one by one
     kinds: dict = None,           # as for `fit`
     generator = None,             # the generator: how it was made is put on the card
+    shadows: int = 0,             # shadow generators fitted for the membership attack, each as the generator was, on up to `[synth] shadow_rows` rows; 0: it is not made
     title: str = "Synthetic table",
     attacks: int = 150,           # guesses of each of anonymeter's attacks; 0: they are not made, and the card says so
     most: int = 20000,            # rows of each table looked at
@@ -117,10 +121,20 @@ def evaluate(
     if b is None: notes.append("No holdout: leaks, membership and attribute disclosure were not judged.")
     else: found["privacy"] |= {"leaks": leaks(a, s, b, tolerance=limits["tolerance"], seed=seed), "anonymity": anonymity(a, s, b, target, attacks, seed=seed) if attacks else {}, "disclosure": attribute_disclosure(a, s, b, seed=seed)}
     if b is not None and not attacks: notes.append("Singling out, linkability and inference were not attacked.")
+    if b is not None and shadows and generator is not None: found["privacy"]["shadows"] = _shadowed(real, synthetic, holdout, kinds, generator, shadows, seed)
+    elif b is not None: notes.append("Membership was not attacked with shadow models" + (": the generator was not given." if shadows else "."))
     if target is not None: found["utility"] = utility(*_trained_and_tested(a, s, b, seed), target, kinds, seed)
     if groups is not None: found["groups"] = by_group(a, s, groups, accuracy)
     if generator is not None: found["generator"] = generator.figures()
     return Card(title, found, _rules(found, limits), notes)
+
+def _shadowed(real, synthetic, holdout, kinds, generator, shadows, seed) -> dict:
+    "The attack with shadows fitted as the generator was: its method, epsilon and delta, the method's own settings."
+    from healthlab.synth.generator import fit
+    how = generator.figures()
+    real, synthetic, holdout = (t[list(kinds)] for t in (real, synthetic, holdout))
+    def make(rows, seed): return fit(rows, how["method"], how["epsilon"], seed, delta=how["delta"], kinds=kinds, floor=how["floor"]).sample(len(rows), seed=seed)
+    return shadow_membership(make, real, synthetic, holdout, kinds=kinds, shadows=shadows, most=settings().int("synth", "shadow_rows"), seed=seed)
 
 def _copied(a, s, b, seed) -> dict:
     "Share of exact copies among synthetic and among fresh rows; without a holdout half of the real rows stands for them."
@@ -168,10 +182,26 @@ def _bars(curve: dict) -> str:
                    f"<rect x='{i * w + 1:.1f}' y='{h - h * x / high:.1f}' width='{w - 2:.1f}' height='{h * x / high:.1f}' fill='none' stroke='#1b2430'/>" for i, (t, x, y) in enumerate(zip(curve["labels"], curve["real"], curve["synthetic"])))
     return f"<svg width='212' height='{h + 2}' role='img'>{bars}</svg>"
 
-# %% ../../nbs/library/60_synth/67_card.ipynb #7711d362
+# %% ../../nbs/library/60_synth/67_card.ipynb #eb6b4f7c
 def _table(rows, head) -> str:
     cell = lambda v: f"{v:.4g}" if isinstance(v, float) else html.escape(str(v))
     return "<table><tr>" + "".join(f"<th>{html.escape(h)}</th>" for h in head) + "</tr>" + "".join("<tr>" + "".join(f"<td>{cell(v)}</td>" for v in r) + "</tr>" for r in rows) + "</table>"
+
+_LEAKS = {"copies": "synthetic rows that lie much nearer to one training person than to anybody else", "membership": "people to whom a synthetic row comes nearer than other people do (density ratio, as in DOMIAS)",
+          "combinations": "values, pairs and larger parts of rows that one person alone has, repeated", "rows": "whole rows of one person alone, repeated letter by letter"}
+
+def _privacy(p: dict) -> list:
+    "The privacy section: every attack by its name, those that were not made too."
+    if "leaks" not in p: return []
+    out = ["<h3>Privacy by attack</h3><p>Every attack is made on training people and on people the generator has not seen; what it does better on the first is the table's fault.</p><h4>Leak tests: was anyone's row remembered?</h4>",
+           _table([(n, _LEAKS.get(n, ""), t["p"], t["share"], t["expected"]) for n, t in p["leaks"].items()], ("test", "looks for", "p", "training people among what it finds", "expected"))]
+    out.append("<h4>Membership inference: was this person learnt from?</h4>")
+    rows = [("density ratio (no model)", p["leaks"]["membership"]["auc"], "", p["leaks"]["membership"]["tpr_at_1_percent"])]
+    if r := p.get("shadows"): rows.append((f"{r['shadows']} shadow models, {r['people']} people", r["auc"], f"{r['low']:.3f} to {r['high']:.3f}", r["tpr_at_1_percent"]))
+    out.append(_table(rows if p.get("shadows") else [*rows, ("shadow models", "not made", "", "")], ("attack", "AUROC", "95 % interval", "true positives at 1 % false")))
+    out += ["<h4>Singling out, linkability, inference (anonymeter)</h4>", _table([(n, r.get("risk", "not made"), r.get("low", ""), r.get("high", "")) for n, r in p["anonymity"].items()] or [("all three", "not made", "", "")], ("attack", "risk", "low", "high"))]
+    if p["disclosure"]["columns"]: out += ["<h4>Attribute disclosure: the value of the nearest synthetic row is right</h4>", _table([(n, v["members"], v["strangers"]) for n, v in p["disclosure"]["columns"].items()], ("column", "for training people", "for strangers"))]
+    return [*out, f"<p>Share of synthetic rows closer to training people than to the holdout: {p['leaks']['copies']['dcr_share']:.3f} (shown, never the verdict).</p>"]
 
 def _body(card: Card) -> str:
     f, out = card.found, [f"<div class='card'><h2>{html.escape(card.title)}: <span class='{'ok' if card.passed else 'no'}'>{'pass' if card.passed else 'fail'}</span></h2>"]
@@ -183,9 +213,6 @@ def _body(card: Card) -> str:
     out += ["<h3>Fidelity</h3>", _table([(k, a["accuracy"].get(k, ""), a.get("fresh", {}).get(k, "")) for k in ("univariate", "bivariate", "trivariate", "overall") if k in a["accuracy"]] + [("detection", a["detection"], a.get("fresh", {}).get("detection", "")), ("α-precision", a["precision"], ""), ("β-recall", a["recall"], "")], ("", "synthetic", "fresh real rows"))]
     if "utility" in f: out += ["<h3>Utility: train on synthetic, test on real</h3>", _table([(n, v["real"], v["synthetic"], v["gap"]) for n, v in f["utility"]["learners"].items()], ("learner", "real", "synthetic", "gap"))]
     if f.get("groups"): out += ["<h3>Groups</h3>", _table([(g, v["real"], v["synthetic"], v["accuracy"]) for g, v in f["groups"].items()], ("group", "share, real", "share, synthetic", "accuracy"))]
-    if "leaks" in f["privacy"]:
-        out += ["<h3>Privacy by attack</h3>", _table([(n, t["p"], t["share"], t["expected"]) for n, t in f["privacy"]["leaks"].items()], ("leak test", "p", "training people in the closest matches", "expected")),
-                _table([(n, r.get("risk", "not made"), r.get("low", ""), r.get("high", "")) for n, r in f["privacy"]["anonymity"].items()], ("attack (anonymeter)", "risk", "low", "high")),
-                f"<p>Share of synthetic rows closer to training people than to the holdout: {f['privacy']['leaks']['copies']['dcr_share']:.3f} (shown, never the verdict). Membership AUROC {f['privacy']['leaks']['membership']['auc']:.3f}.</p>"]
+    out += _privacy(f["privacy"])
     out += ["<h3>Columns</h3><p>Outline: real. Filled: synthetic.</p><div class='plots'>", *(f"<figure>{_bars(c)}<figcaption>{html.escape(n)}</figcaption></figure>" for n, c in a["plots"].items()), "</div></div>"]
     return "".join(out)

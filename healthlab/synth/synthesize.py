@@ -45,7 +45,7 @@ def ready(df: pd.DataFrame, kinds: dict = None) -> tuple[pd.DataFrame, dict, lis
         if kinds.get(c) == "omit": left_out.append(str(c))
     return df, kinds, left_out
 
-# %% ../../nbs/library/60_synth/68_synthesize.ipynb #1af68c10
+# %% ../../nbs/library/60_synth/68_synthesize.ipynb #02daf76b
 def _people(df, seed):
     "Rows to learn from and rows kept out: whole people where the table says whose a row is."
     who = df["patient"] if "patient" in df and df["patient"].notna().any() else pd.Series(np.arange(len(df)), index=df.index)
@@ -80,7 +80,7 @@ def synthesize(
     generator = fit(known, method, epsilon, seed, kinds=kinds, target=target, constraints=constraints)
     drawn = generator.sample(rows or len(known))
     judged = {c: k for c, k in kinds.items() if k != "identifier"} | {c: "omit" for c, k in kinds.items() if k == "identifier"}
-    card = evaluate(known, drawn.assign(**{c: None for c in left_out}), kept_out, target, groups=groups, kinds=judged, generator=generator, title=f"Synthetic {table}", seed=seed)
+    card = evaluate(known, drawn.assign(**{c: None for c in left_out}), kept_out, target, groups=groups, kinds=judged, generator=generator, shadows=settings().int("synth", "shadows"), title=f"Synthetic {table}", seed=seed)
     version = _kept(generator, run_id, table)
     if card.passed: lake.write("synthetic", table, drawn, run_id=run_id, mode="overwrite")
     record("synth.made" if card.passed else "synth.withheld", zone="synthetic", table=table, run_id=run_id, detail={"rows": len(drawn) if card.passed else 0, "model": version, "failed": [r.name for r in card.rules if not r.passed]})

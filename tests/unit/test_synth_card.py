@@ -7,6 +7,9 @@ import pytest
 
 from healthlab.core.errors import InputError
 from healthlab.synth import evaluate, fit
+from healthlab.synth.card import _rules, policy
+from healthlab.synth.leaks import leaks
+from healthlab.synth.shadows import shadow_membership
 
 
 def people(n, seed):
@@ -47,6 +50,32 @@ def test_figures_are_json_and_html_names_the_rules(honest, tmp_path):
 def test_each_fault_is_caught_by_its_rule(leak, rule):
     card = evaluate(REAL, leak().reset_index(drop=True), HOLDOUT, target="died" if rule == "utility" else None, attacks=0)
     assert not card.passed and rule in {r.name for r in card.rules if not r.passed}, card
+
+
+@pytest.mark.parametrize("leak, test", [
+    (lambda: pd.concat([FRESH[:1995], REAL[:5]]), "rows"),
+    (lambda: FRESH.assign(crp=np.where(np.arange(2000) < 90, np.resize(np.sort(REAL.crp)[-90:], 2000), FRESH.crp)), "combinations"),
+    (lambda: FRESH.assign(**{c: np.where(np.arange(2000) < 60, REAL[c], FRESH[c]) for c in ("hb", "crp")}), "combinations"),
+])
+def test_few_copies_parts_of_rows_and_extremes_are_caught(leak, test):
+    got = leaks(REAL, leak().reset_index(drop=True), HOLDOUT)
+    assert got[test]["p"] < .0025, got
+
+
+def test_shadow_models_tell_a_method_that_repeats_from_one_that_does_not():
+    again = lambda t, seed: t.sample(len(t), replace=True, random_state=seed).assign(sbp=lambda x: x.sbp + np.random.default_rng(seed).integers(-4, 5, len(x)))
+    leaky, honest = (shadow_membership(again, REAL[:200], s, HOLDOUT) for s in (again(REAL[:200], 9), FRESH))
+    assert leaky["low"] > .55 > honest["low"] and honest["auc"] < .6, (leaky, honest)
+
+
+def test_the_card_fails_by_shadow_models_and_says_when_they_were_not_made(monkeypatch):
+    g = fit(REAL[:400], "marginals", epsilon=1.)
+    card = evaluate(REAL[:400], g.sample(400), HOLDOUT[:400], generator=g, attacks=0, shadows=2)
+    rule = next(r for r in card.rules if r.name == "membership, shadow models")
+    assert rule.passed and rule.figure < .55 and "2 shadow models, 800 people" in card.to_html()
+    monkeypatch.setenv("HEALTHLAB_SYNTH_SHADOW_MOST", "0.1")
+    assert not next(r for r in _rules(card.found, policy()) if r.name == rule.name).passed
+    assert any("shadow" in n for n in evaluate(REAL[:400], g.sample(400), HOLDOUT[:400], attacks=0).notes)
 
 
 def test_without_a_holdout_the_card_says_what_was_not_judged():

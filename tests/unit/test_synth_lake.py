@@ -13,6 +13,7 @@ from healthlab.synth.canaries import epsilon_from_errors, lower_bound
 @pytest.fixture
 def lake(tmp_path, monkeypatch):
     for k, v in {"LAKE_URL": "lake", "KEYS_FILE": "key", "AUDIT_PATH": "audit", "SYNTH_MODELS": "models"}.items(): monkeypatch.setenv(f"HEALTHLAB_{k}", str(tmp_path / v))
+    monkeypatch.setenv("HEALTHLAB_SYNTH_SHADOWS", "2")
     r = np.random.default_rng(0)
     age = r.integers(20, 90, 1200)
     stays = pd.DataFrame({"id": [f"e{i:05d}" for i in range(1200)], "patient": [f"p{i // 2}" for i in range(1200)], "age": age, "sbp": (100 + age / 2 + r.normal(0, 10, 1200)).round(),
@@ -24,7 +25,7 @@ def lake(tmp_path, monkeypatch):
 
 def test_a_table_that_passes_is_written_and_the_request_is_audited(lake, tmp_path):
     made = synthesize(lake, "stays", rows=900, reason="feasibility")
-    assert made.card.passed, made.card
+    assert made.card.passed and made.card.found["privacy"]["shadows"]["shadows"] == 2, made.card
     rows, source = lake.read("synthetic", "stays").to_pandas(), lake.read("research", "stays").to_pandas()
     assert len(rows) == 900 and not set(rows.id) & set(source.id) and set(rows) == {"id", "age", "sbp", "ward"} and made.left_out == ["patient", "comment"]
     events = audit.entries().column("event").to_pylist()
