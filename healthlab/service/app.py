@@ -22,8 +22,8 @@ from ..core.settings import settings
 from ..fhir.types import resource_types
 from . import bundles, interactions, limits, oauth, operations, telemetry
 from .catalogue import Route, openapi
-from .gateway import failed, fhir_view, on_http, on_known, on_unknown, v1_view
-from .interactions import Reply
+from .gateway import FORM, failed, fhir_view, on_http, on_known, on_unknown, v1_view
+from .interactions import FHIR_JSON, Reply
 from .scopes import PLAIN
 from .store import Store
 from .tokens import authenticate
@@ -101,7 +101,7 @@ def document() -> Reply:
 def _document(url: str) -> bytes:
     types = sorted(resource_types())
     scopes = {s: f"{s.replace('.', ', ')}" for s in PLAIN} | {"system/*.cruds": "FHIR resources; a type and letters of cruds narrow it", "system/*.s": "search every type", "system/*.c": "create any type", "Patient.r": "read patients"}
-    return json.dumps(openapi(catalogue(), url, healthlab.__version__, types, scopes), separators=(",", ":")).encode()
+    return json.dumps(openapi(catalogue() + DOORS, url, healthlab.__version__, types, scopes), separators=(",", ":")).encode()
 
 OWN = [
     Route("GET", "/health/live", live, "", "Whether the process answers", answer=dict),
@@ -112,7 +112,7 @@ OWN = [
 
 # %% ../../nbs/library/90_service/98c_app.ipynb #cc836cb1
 BULK, LANGUAGE, DEID = "Bulk Data Access 2.0: ", "Text Analytics for health: ", "Azure de-identification service: "
-DOORS = [Route(method, path, None, scope, what) for methods, path, scope, what in (
+DOORS = [Route(method, path, None, scope, what, takes=FORM if "/oauth/" in path else FHIR_JSON if "$export" in path else "application/json") for methods, path, scope, what in (
     ("GET POST", "/oauth/authorize", "", "OAuth2: sign in and consent"), ("POST", "/oauth/token", "", "OAuth2: a token, by client credentials, a signed assertion or a code"),
     ("POST", "/oauth/introspect", "", "OAuth2: what a token is worth (the client signs in)"), ("POST", "/oauth/revoke", "", "OAuth2: take a token back (the client signs in)"),
     ("GET", "/.well-known/oauth-authorization-server", "", "OAuth2: what the server can do"), ("GET", "/.well-known/smart-configuration", "", "SMART App Launch"),

@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['PROBLEM_JSON', 'TITLES', 'FHIR_ANSWERS', 'OUTCOME', 'Route', 'arguments', 'in_path', 'Fault', 'ProblemDetails',
            'problem', 'put', 'schema_of', 'made_of_structs', 'of_structs', 'described', 'operation', 'described_fhir',
-           'openapi', 'endpoint_map']
+           'described_door', 'openapi', 'endpoint_map']
 
 # %% ../../nbs/library/90_service/93_catalogue.ipynb #215624c8
 import dataclasses, inspect, re, typing
@@ -152,6 +152,12 @@ def described_fhir(r: Route, types: list[str]) -> dict:
         op["requestBody"] = dict(required="$" not in r.path and not form, content=content)
     return op
 
+def described_door(r: Route) -> dict:
+    "The OpenAPI operation of a route whose requests and answers another specification defines; its summary names it."
+    op = operation(r, [dict(name=n, **{"in": "path"}, required=True, schema={"type": "string", "minLength": 1}) for n in in_path(r.path)], {"default": dict(description="As that specification says")})
+    if r.method in ("POST", "PUT"): op["requestBody"] = dict(content={r.takes: dict(schema={"type": "object"})})
+    return op
+
 def openapi(routes: list[Route], # the catalogue
             url: str,            # where the service is
             version: str,        # of the library
@@ -161,7 +167,7 @@ def openapi(routes: list[Route], # the catalogue
     "The OpenAPI 3.1 document."
     found, paths = dict(Resource=FHIR_ANSWERS, OperationOutcome=OUTCOME), {}
     schema_of(ProblemDetails, found)
-    for r in routes: paths.setdefault(r.path, {})[r.method.lower()] = described_fhir(r, types) if r.area == "fhir" else described(r, found)
+    for r in routes: paths.setdefault(r.path, {})[r.method.lower()] = described_door(r) if r.function is None else described_fhir(r, types) if r.area == "fhir" else described(r, found)
     bearer = dict(type="oauth2", description="A bearer token", flows=dict(clientCredentials=dict(tokenUrl=f"{url}/oauth/token", scopes=scopes),
                   authorizationCode=dict(authorizationUrl=f"{url}/oauth/authorize", tokenUrl=f"{url}/oauth/token", scopes=scopes)))
     return dict(openapi="3.1.0", info=dict(title="healthlab", version=version, description="Clinical data in, research data out: FHIR R4 under /fhir, plain JSON under /v1.", license=dict(name="Apache-2.0", identifier="Apache-2.0")),
