@@ -3,8 +3,8 @@
 # %% auto #0
 __all__ = ['PLUGINS', 'PRIVATE_PLUGINS', 'plugin_class', 'Plugin']
 
-# %% ../../nbs/library/60_synth/64_plugins.ipynb #c77e1dc9
-import importlib, sys, types, warnings
+# %% ../../nbs/library/60_synth/64_plugins.ipynb #3cc3fd41
+import importlib, secrets, sys, types, warnings
 
 import numpy as np
 import pandas as pd
@@ -89,14 +89,14 @@ def _letters(c, values):
     k = pd.Series(values).map({v: i for i, v in enumerate(c.keys)}).fillna(len(c.keys) if c.missing else 0).to_numpy(int)
     return k[:, None] if len(c.sizes) == 1 else np.stack([k // c.group, k % c.group], 1)
 
-# %% ../../nbs/library/60_synth/64_plugins.ipynb #50ec9536
+# %% ../../nbs/library/60_synth/64_plugins.ipynb #9a66eac1
 class Plugin:
     "A synthcity generator of tables. `settings` are the plugin's own parameters."
     def __init__(self, name: str, settings: dict = None, seed: int = 0, epsilon: float = None, delta: float = None):
-        self.name, self.settings, self.seed = name, settings or {}, seed
-        self.private = name in PRIVATE_PLUGINS
+        self.name, self.settings, self.private = name, settings or {}, name in PRIVATE_PLUGINS
+        self.seed = secrets.randbits(31) if self.private else seed # who knows the seed of the noise can take it off
         self.epsilon, self.delta = (epsilon or 1., delta) if self.private else (None, None)
-        self.accountant = "synthcity's own claim for its training; bounds and categories of the columns are read outside of it" if self.private else None
+        self.accountant = "synthcity's own claim for its training; bounds and categories of the columns are read outside of it; noise from a secret seed of 31 bits" if self.private else None
 
     def fit(self, df: pd.DataFrame, alphabet):
         "Train on a table. `InputError` names settings the plugin does not have, and what went wrong in it."
@@ -111,6 +111,7 @@ class Plugin:
             try: self.plugin.fit(_plain(df, alphabet))
             except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AssertionError) as e:
                 raise InputError(f"synthcity's {self.name} failed on the table ({type(e).__name__})", "", "Try another method, or fewer columns", "plugin-failed") from e
+        if self.private: self.seed = None
         return self
 
     def draw_table(self, n: int, rng, alphabet) -> pd.DataFrame:

@@ -5,6 +5,8 @@ import pytest
 
 from healthlab.core.errors import InputError
 from healthlab.synth import Allowed, Order, Range, Sum, fit, load, save
+from healthlab.synth import network
+from healthlab.synth.plugins import Plugin
 
 QUICK = {"epochs": 6, "hidden": 24}
 
@@ -27,7 +29,7 @@ def made():
     t = table()
     constraints = [Order("admitted", "discharged"), Sum("items", ("drugs", "tests")), Allowed(("sex", "ward")), Range("age", 18, 94)]
     t["admitted"] = t.admitted.dt.strftime("%Y-%m-%d")
-    return t, fit(t, constraints=constraints, settings=QUICK, seed=3)
+    return t, fit(t, constraints=constraints, settings=QUICK, seed=3, progress=True)
 
 
 def test_columns_come_back_in_order_and_type(made):
@@ -82,6 +84,14 @@ def test_saved_and_opened_and_foreign_models_refused(made, tmp_path):
     with pytest.raises(InputError, match="no generator"): load(tmp_path)
 
 
+def test_training_stops_early_and_a_great_table_is_read_in_parts():
+    codes = np.random.default_rng(0).integers(0, 3, (900, 3))
+    how = QUICK | {"epochs": 30, "hidden": 8}
+    assert len(network.train(codes, [3, 3, 3], settings=how | {"patience": 1, "gain": .5})[1]) < 5, "what does not gain goes on"
+    whole, part = (network.train(codes, [3, 3, 3], settings=how | {"epochs": 2, "rows": n})[1] for n in (10 ** 6, 100))
+    assert whole == network.train(codes, [3, 3, 3], settings=how | {"epochs": 2})[1] and whole != part
+
+
 def test_rare_values_are_never_shown():
     t = table(600)
     t.loc[0, "ward"] = "unit-of-one"
@@ -92,7 +102,6 @@ def test_rare_values_are_never_shown():
 
 def test_training_goes_on_where_it_was_interrupted(tmp_path):
     t, file = table(400)[["sex", "age", "ward"]], tmp_path / "checkpoint"
-    from healthlab.synth import network
     from healthlab.synth.columns import alphabet_of, kinds_of
     letters = alphabet_of(t, kinds_of(t))
     codes, sizes, calls = letters.encode(t), letters.sizes, []
@@ -150,6 +159,13 @@ def test_differential_privacy_is_stated_and_seedless():
     assert set(g.sample(500).sex.dropna()) <= {"F", "M"} and abs((g.sample(4000).died).mean() - t.died.mean()) < .08
     with pytest.raises(InputError, match="constraints"): fit(t, epsilon=1., constraints=[Allowed(("sex", "ward"))])
     with pytest.raises(InputError, match="no differential privacy"): fit(t, "synthcity:ctgan", epsilon=1.)
+
+
+def test_a_fixed_noise_seed_repeats_and_is_called_not_private():
+    t, kw = table(300)[["sex", "ward", "died"]], {"epsilon": 1., "settings": {"noise_seed": 3}}
+    g, h = (fit(t, "marginals", **kw) for _ in range(2))
+    assert g.sample(100, seed=1).equals(h.sample(100, seed=1)) and "NOT PRIVATE" in g.accountant and "NOT PRIVATE" in g.figures()["accountant"]
+    assert Plugin("dpgan", seed=0).seed != Plugin("dpgan", seed=0).seed and Plugin("ctgan", seed=7).seed == 7, "a plugin's noise follows the public seed"
 
 
 def test_dp_sgd_learns_within_its_epsilon():
