@@ -131,7 +131,7 @@ def _rebuilt(trail) -> dict:
     n = len(trail.segments())
     return dict(count=0, last=NOTHING, segment=f"audit-{n + 1:06d}.jsonl", size=0, pending="")
 
-# %% ../../nbs/library/00_core/03_audit.ipynb #8e5d325b
+# %% ../../nbs/library/00_core/03_audit.ipynb #13a120aa
 def _relay(url: str, entry: dict) -> int:
     "Hands an entry to the service that keeps the trail; the number it was given there."
     import urllib.error, urllib.request
@@ -139,7 +139,9 @@ def _relay(url: str, entry: dict) -> int:
     ask = urllib.request.Request(url, json.dumps(entry).encode(), {"Content-Type": "application/json", "Authorization": f"Bearer {os.environ.get('JUPYTERHUB_API_TOKEN', '')}"}, method="POST")
     try:
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(ask, timeout=10) as answer: return int(json.load(answer)["seq"])
-    except urllib.error.HTTPError as e: raise StorageError(f"the service did not record what was about to happen (HTTP {e.code})", url, remedy, "audit-refused") from None
+    except urllib.error.HTTPError as e:
+        if e.code == 401: raise StorageError("the sign-in of this server has ended, so nothing can be recorded", url, "Stop your server and start it again (File, Hub Control Panel); files and notebooks stay", "sign-in-ended") from None
+        raise StorageError(f"the service did not record what was about to happen (HTTP {e.code})", url, remedy, "audit-refused") from None
     except (OSError, ValueError, KeyError, TypeError) as e: raise StorageError(f"the service that records is not reached ({type(e).__name__})", url, remedy, "audit-unreachable") from None
 
 # %% ../../nbs/library/00_core/03_audit.ipynb #4e153eef

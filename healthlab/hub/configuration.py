@@ -34,7 +34,7 @@ def roles_and_scopes(c):
     c.Spawner.server_token_scopes = [ # each only as far as its person's rights go
         "users:activity!user", "access:servers!server", *use, *every]
 
-# %% ../../nbs/library/95_hub/95c_configuration.ipynb #2a2eb841
+# %% ../../nbs/library/95_hub/95c_configuration.ipynb #a6ccc1a7
 def bound() -> list[str]:
     "What a command begins with that ends with the hub, this process."
     return [sys.executable, "-m", "healthlab.hub.confine", "--with-parent", str(os.getpid()), "--unconfined", "--"]
@@ -56,7 +56,7 @@ def dashboards(c, port: int):
     address = f"{s.get('hub', 'url')}/services/healthlab"
     service(c, "dashboards", [sys.executable, "-m", "healthlab.hub.confine", *held, "--with-parent", str(os.getpid()), "--", sys.executable, "-c", "from healthlab.ui.served import serve; serve()"], url=f"http://127.0.0.1:{port}", HOME=str(home), TMPDIR=str(home), HEALTHLAB_ACCESS_ROLE="service",
             HEALTHLAB_SERVICE_URL=address, HEALTHLAB_AUDIT_URL=f"{address}/v1/audit", HEALTHLAB_KEYS_FILE=str(home / "no key"), HEALTHLAB_SETTINGS=str(s.file), HEALTHLAB_LAKE_URL=lake, OMP_NUM_THREADS="1")
-    c.JupyterHub.services[-1]["timeout"] = 120 # seconds until it answers: a hub that starts on a busy machine does not give up on it
+    c.JupyterHub.services[-1]["timeout"] = 120
     c.JupyterHub.services[-1]["oauth_client_allowed_scopes"] = [f"access:services!service={n}" for n in ("healthlab", "dashboards")] + sorted(c.JupyterHub.custom_scopes)
 
 def _registry() -> list[Path]:
@@ -74,11 +74,12 @@ def services(c, ports: list[int]):
     "The REST service, the dashboards, the scheduler and the idle culler."
     python, s = sys.executable, settings()
     service(c, "healthlab", [*bound(), python, "-m", "healthlab.cli", "serve"], url=f"http://127.0.0.1:{ports[0]}", HEALTHLAB_SERVICE_BIND=f"127.0.0.1:{ports[0]}", HEALTHLAB_SERVICE_URL=f"{s.get('hub', 'url')}/services/healthlab")
+    c.JupyterHub.services[-1]["timeout"] = 120 # seconds until it answers: a hub that starts on a busy machine does not give up on it
     if s.get("hub", "scheduler") == "yes": service(c, "scheduler", [*bound(), python, "-m", "healthlab.cli", "pipelines", "scheduler"])
     dashboards(c, ports[1])
     service(c, "culler", [*bound(), python, "-m", "jupyterhub_idle_culler", f"--timeout={s.int('hub', 'idle_seconds')}"])
 
-# %% ../../nbs/library/95_hub/95c_configuration.ipynb #728e52d5
+# %% ../../nbs/library/95_hub/95c_configuration.ipynb #53fe8f8e
 PROFILES = [ # what AKS offers; the node pools are those of deploy/. A Spark driver asks the cluster for its executors, so its pod alone holds a token, of its person's role
     {"display_name": "Small: 2 cores, 8 GB", "slug": "small", "default": True, "kubespawner_override": {"cpu_limit": 2, "mem_limit": "8G", "node_selector": {"pool": "users"}}},
     {"display_name": "Large: 8 cores, 32 GB", "slug": "large", "kubespawner_override": {"cpu_limit": 8, "mem_limit": "32G", "node_selector": {"pool": "large"}}},
@@ -95,6 +96,7 @@ def local(c):
     p = c.ConfinedSpawner
     p.home_dir_template = str(s.path("hub", "path") / "users/{username}")
     p.memory_mb, p.file_mb, p.quota_mb = s.int("hub", "memory_mb"), s.int("hub", "file_mb"), s.int("hub", "quota_mb")
+    p.reserve_mb, p.poll_interval = s.int("hub", "reserve_mb"), s.int("hub", "storage_seconds")
     p.service_url = f"{s.get('hub', 'url')}/services/healthlab"
 
 def kubernetes(c):
@@ -114,10 +116,10 @@ def kubernetes(c):
         from healthlab.hub.spawner import environment, role_of
         role = role_of([g.name for g in spawner.user.groups])
         spawner.service_account = f"healthlab-{role}" # its federated identity is what ADLS and Key Vault look at
-        spawner.environment.update({k: v for k, v in environment(role, Path("/home/jovyan"), f"{s.get('hub', 'url')}/services/healthlab").items() if k not in ("HEALTHLAB_SETTINGS", "JUPYTER_CONFIG_PATH")})
+        spawner.environment.update({k: v for k, v in environment(role, Path("/home/jovyan"), f"{s.get('hub', 'url')}/services/healthlab").items() if k not in ("HEALTHLAB_SETTINGS", "JUPYTER_CONFIG_PATH", "PYTHONSTARTUP")})
     c.Spawner.pre_spawn_hook = as_role
 
-# %% ../../nbs/library/95_hub/95c_configuration.ipynb #fc30f400
+# %% ../../nbs/library/95_hub/95c_configuration.ipynb #58deeb46
 def configure(
     c,            # JupyterHub's configuration object
     *, ports: list[int] = None, # of the services that listen, on loopback; those after the hub's own when not given
@@ -132,7 +134,7 @@ def configure(
     c.JupyterHub.db_url, c.JupyterHub.cookie_secret_file = f"sqlite:///{here / 'hub.sqlite'}", str(here / "cookie_secret")
     c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{port + 2}"
     c.ConfigurableHTTPProxy.command, c.ConfigurableHTTPProxy.pid_file = [*bound(), *proxy()], str(here / "proxy.pid")
-    c.ConfigurableHTTPProxy.check_running_interval = 5
+    c.JupyterHub.proxy_class, c.ConfigurableHTTPProxy.check_running_interval = "healthlab.hub.watched.WatchedProxy", 5
     c.JupyterHub.allow_named_servers, c.JupyterHub.named_server_limit_per_user = True, s.int("hub", "named_servers")
     c.JupyterHub.authenticate_prometheus, c.JupyterHub.cleanup_servers = True, "kubernetes" not in s.get("hub", "spawner")
     c.JupyterHub.active_server_limit, c.JupyterHub.concurrent_spawn_limit = s.int("hub", "servers"), 4

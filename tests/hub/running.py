@@ -31,8 +31,12 @@ n = 240 # people enough for a dashboard to have something to show; one condition
 ids = [f"p{k}" for k in range(n)]
 write = lambda name, **columns: lake.write("research", name, pa.table(dict(id=ids, **columns)), run_id=run, mode="overwrite")
 write("patient", gender=["female" if k % 2 else "male" for k in range(n)], race=["White" if k > 24 else "Asian" for k in range(n)], birth_date=[f"{1930 + k % 70}" for k in range(n)], deceased=pa.array([None] * n, pa.bool_()), deceased_at=["2019-05-01" if k % 5 == 0 else None for k in range(n)])
-write("encounter", patient=ids, start=[f"201{k % 5}-03-01" for k in range(n)], end=["2020-03-02"] * n)
+write("encounter", patient=ids, **{"class": ["AMB" if k % 3 else "IMP" for k in range(n)]}, start=[f"201{k % 5}-03-01" for k in range(n)], end=["2020-03-02"] * n)
 write("condition", patient=ids, display=["hypertension" if k % 3 == 0 else "diabetes, call 555-867-5309" if k % 4 == 0 else None for k in range(n)], text=pa.array([None] * n, pa.string()), code=pa.array([None] * n, pa.string()), clinical_status=["active"] * n)
+lake.write("synthetic", "encounter", pa.table({"id": ids, "patient": ids, "class": ["AMB" if k % 4 else "IMP" for k in range(n)], "start": [f"201{k % 4}-03-01" for k in range(n)], "end": ["2020-03-02"] * n}), run_id=run)
+write("document", text=["Hypertension was found."] * n)
+write("nlp_entity", document=ids, patient=ids, text=["Hypertension" if k % 2 else "Headache" for k in range(n)], display=pa.array([None] * n, pa.string()), label=["Diagnosis" if k % 2 else "SymptomOrSign" for k in range(n)],
+      certainty=["positive" if k % 5 else "negative" for k in range(n)], start=[0] * n, end=[12] * n, position=[0] * n)
 """
 
 
@@ -51,7 +55,7 @@ def environment(folder: Path, port: int) -> dict:
     "The variables of a workbench under a folder."
     from healthlab.cli import demo_environment
     env = {k: v for k, v in os.environ.items() if not k.startswith("HEALTHLAB_")} | {k: v.replace("/var/demo", "") for k, v in demo_environment(folder).items()}
-    return env | {"HEALTHLAB_HUB_PORT": str(port), "HEALTHLAB_HUB_URL": f"http://127.0.0.1:{port}", "HEALTHLAB_SETTINGS": str(ROOT / "settings.ini"), "HEALTHLAB_MLFLOW_TRACKING": f"sqlite:///{folder}/mlflow/mlflow.db"}
+    return env | {"HEALTHLAB_HUB_PORT": str(port), "HEALTHLAB_HUB_URL": f"http://127.0.0.1:{port}", "HEALTHLAB_SETTINGS": str(ROOT / "settings.ini"), "HEALTHLAB_HUB_QUOTA_MB": "1000", "HEALTHLAB_HUB_STORAGE_SECONDS": "2", "HEALTHLAB_MLFLOW_TRACKING": f"sqlite:///{folder}/mlflow/mlflow.db"}
 
 
 def mine(folder: Path) -> list[int]:

@@ -1,8 +1,16 @@
 """Two people at a real hub: each has what their role may see, and nothing of the other's."""
-import re, time
+import json, re, time
 
 import pytest
 from person import Person, Refused
+
+
+def audited(hub, monkeypatch, event: str) -> list[dict]:
+    "What the hub's trail says of an event."
+    for k, v in hub.env.items():
+        if k.startswith("HEALTHLAB_"): monkeypatch.setenv(k, v)
+    from healthlab.core import audit
+    return [json.loads(d) for d in audit.entries(event)["detail"].to_pylist()]
 
 
 def test_a_wrong_password_an_unknown_name_and_no_password_are_refused_alike(hub):
@@ -83,13 +91,25 @@ def test_a_denied_read_is_in_the_trail_with_the_persons_name(hub, people, monkey
 
 def test_memory_that_is_not_there_is_an_error_in_the_cell_and_the_server_lives_on(people):
     lena = people["researcher"]
-    assert "MemoryError" in lena.run("x = bytearray(64 << 30)") and lena.run("print(6 * 7)").strip() == "42"
+    assert re.search(r"ERROR MemoryError(.|\n)*MB of memory", lena.run("x = bytearray(64 << 30)")) and lena.run("print(6 * 7)").strip() == "42"
 
 
-def test_a_file_that_would_fill_the_disk_is_stopped(people):
-    said = people["researcher"].run("import os, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nwith open('big', 'wb') as f: f.truncate(1 << 40)")
-    assert "OSError" in said
-    people["researcher"].run("import os; os.remove('big')")
+def test_who_fills_their_folder_is_held_told_and_let_go(hub, people, monkeypatch):
+    lena = people["researcher"]
+    assert "MB ([hub] file_mb). Write it in parts." in lena.run("import os\nwith open('big', 'wb') as f: f.truncate(1 << 40)")
+    assert lena.run("os.remove('big')\nwith open('full', 'wb') as f: os.posix_fallocate(f.fileno(), 0, 1001 << 20)").strip() == ""
+    tries = "import time\nfor _ in range(100):\n    with open('more', 'wb') as f: f.write(bytes(100_000))\n    time.sleep(.2)"
+    said = lena.run(tries)
+    assert re.search(r"ERROR OSError: .*File too large", said) and re.search(r"healthlab: Your folder is full: it holds 1,0\d\d MB, 1,000 are allowed\. Delete", said)
+    assert lena.run("print(open('small', 'w').write('a note'))").strip() == "6" and people["steward"].run("print(open('mine', 'wb').write(bytes(100_000)))").strip() == "100000" # others are not held
+    notebook = {"type": "notebook", "content": {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "markdown", "id": "a", "metadata": {}, "source": "x" * 100_000}]}}
+    refused = lena.ask("PUT", "/user/researcher/api/contents/large.ipynb", json=notebook)
+    assert refused.status_code == 507 and "Your folder is full" in refused.json()["message"]
+    assert lena.ask("DELETE", "/user/researcher/api/contents/full").status_code == 204 # and not into a wastebasket, which would hold it as well
+    end = time.monotonic() + 30
+    while (answer := lena.ask("PUT", "/user/researcher/api/contents/large.ipynb", json=notebook)).status_code != 201 and time.monotonic() < end: time.sleep(.5)
+    assert answer.status_code == 201 and "ERROR" not in lena.run("open('more', 'wb').write(bytes(100_000))")
+    assert [(e["person"], e["state"]) for e in audited(hub, monkeypatch, "hub.storage")] == [("researcher", "held"), ("researcher", "let go")]
 
 
 def test_a_cell_that_never_ends_can_be_interrupted(people):
@@ -107,17 +127,28 @@ def test_the_service_knows_the_persons_token(people):
     assert lena.ask("GET", "/services/healthlab/v1/pipelines", token="0" * 32).status_code == 401
 
 
-def test_a_proxy_that_dies_is_started_again(hub, people):
+def test_a_proxy_that_dies_is_started_again_and_recorded(hub, people, monkeypatch):
     import signal, os
-    pid = int((hub.folder / "hub/proxy.pid").read_text())
+    pid, before = int((hub.folder / "hub/proxy.pid").read_text()), len(audited(hub, monkeypatch, "hub.proxy"))
     os.kill(pid, signal.SIGKILL)
     end = time.monotonic() + 60
     while time.monotonic() < end:
         try:
-            if people["researcher"].ask("GET", "/user/researcher/api/status").status_code == 200: return
+            if people["researcher"].ask("GET", "/user/researcher/api/status").status_code == 200: break
         except OSError: pass
         time.sleep(.5)
-    raise AssertionError("the proxy did not come back")
+    else: raise AssertionError("the proxy did not come back")
+    for _ in range(50): # written once the routes are there again
+        if found := audited(hub, monkeypatch, "hub.proxy")[before:]: break
+        time.sleep(.1)
+    assert [(e["state"], e["ended_with"]) for e in found] == [("started again", -signal.SIGKILL)]
+
+
+def test_a_token_that_has_ended_is_said_with_the_way_out(people):
+    lena = people["researcher"]
+    said = lena.run("import os; kept = os.environ['JUPYTERHUB_API_TOKEN']; os.environ['JUPYTERHUB_API_TOKEN'] = '0' * 32; os.environ['HEALTHLAB_ACCESS_ROLE'] = 'researcher'; os.environ['HEALTHLAB_AUDIT_URL'] = os.environ['HEALTHLAB_SERVICE_URL'] + '/v1/audit'\nfrom healthlab.lake import Lake; Lake().read('identified', 'Patient')") # what is refused is recorded, and this cannot be
+    assert "the sign-in of this server has ended" in said and "Stop your server and start it again" in said
+    assert "may not read zone identified" in lena.run("os.environ['JUPYTERHUB_API_TOKEN'] = kept; Lake().read('identified', 'Patient')") # with a token that holds the refusal is written down again
 
 
 def test_the_launcher_has_tiles_that_lay_fresh_notebooks(people):
@@ -131,7 +162,6 @@ def test_the_launcher_has_tiles_that_lay_fresh_notebooks(people):
 
 
 def test_the_workbenchs_runs_are_in_notebook_jobs_and_cannot_be_removed_there(hub, people):
-    import json
     folder = hub.folder / "reports/quality/20261121T023000Z-1f00ba"
     folder.mkdir(parents=True)
     (folder / "run.json").write_text(json.dumps({"pipeline": "quality", "run_id": folder.name, "status": "failed", "started": "2026-11-21T02:30:00.000Z", "finished": "2026-11-21T02:31:00.000Z", "error": {"type": "KernelDied", "message": "the kernel died"}}))
