@@ -352,7 +352,7 @@ def _ordinal(text, day):
     if not re.search(r"[a-z]", text): return ""
     return "th" if 10 < day < 14 else {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")
 
-# %% ../../nbs/library/40_deid/43_text.ipynb #39906c1a
+# %% ../../nbs/library/40_deid/43_text.ipynb #7ec2b2de
 WEEKDAYS = re.compile(r"((?:mon|tue|wed|thu|fri|sat|sun))([a-z]*)(\.?(?:, ?| |$))", re.IGNORECASE)
 
 def _weekday_like(start, rest, days):
@@ -377,7 +377,8 @@ def date_surrogate(
     (y, m, d), write = read
     try: new = date(y, m, d) + timedelta(days=days)
     except (ValueError, OverflowError): return None
-    return write(new).removesuffix(f"{short[2]}{new.year}") if short else write(new)
+    made = write(new).removesuffix(f"{short[2]}{new.year}") if short else write(new)
+    return None if made == text and days else made # a year to the day, of a day without its year
 
 # %% ../../nbs/library/40_deid/43_text.ipynb #a1af6e61
 @dataclass

@@ -2,10 +2,10 @@
 
 # %% auto #0
 __all__ = ['INVISIBLE', 'ALIKE', 'MIXED', 'SCANNED', 'CALLED', 'MISREAD', 'DIGITS', 'PRIORITY', 'UNIT_AFTER', 'IP', 'LETTERS',
-           'SIGNED', 'ALONE', 'CAPITAL', 'CLOCK', 'WARD', 'PRESSURE', 'STATES', 'CORNER_AT', 'CORNER', 'RATIO', 'ROW',
-           'HOURS', 'NUMBERED', 'TESTS', 'TERMS', 'OF', 'PAIRS', 'RANK', 'EDGE', 'WHOLE', 'BEGUN', 'NAMELIKE', 'BARE',
-           'DOUBT', 'BETWEEN', 'readable', 'merged', 'by_tagger', 'named', 'propagated', 'told', 'marked', 'completed',
-           'combined']
+           'SIGNED', 'ALONE', 'CAPITAL', 'CLOCK', 'WARD', 'STANDS_AT', 'PRESSURE', 'STATES', 'CORNER_AT', 'CORNER',
+           'RATIO', 'ROW', 'HOURS', 'NUMBERED', 'AGED', 'TESTS', 'TERMS', 'OF', 'PAIRS', 'RANK', 'EDGE', 'WHOLE',
+           'BEGUN', 'NAMELIKE', 'BARE', 'DOUBT', 'BETWEEN', 'readable', 'merged', 'by_tagger', 'named', 'propagated',
+           'told', 'marked', 'completed', 'combined']
 
 # %% ../../nbs/library/40_deid/42f_voting.ipynb #3f73fc5d
 import re
@@ -49,7 +49,7 @@ def merged(spans: list[Span]) -> list[Span]:
         else: out.append(s)
     return out
 
-# %% ../../nbs/library/40_deid/42f_voting.ipynb #3bfa695d
+# %% ../../nbs/library/40_deid/42f_voting.ipynb #3fa36ffc
 UNIT_AFTER = re.compile(r"\s?(?:mg|mcg|ml|kg|g|units?|mmhg|mmol|meq|iu|cc|mm|cm|bpm|%|x10|k/ul|/\d{1,2}\b)", re.IGNORECASE)
 IP = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}|(?=(?:.*:){3})[0-9a-f:]{6,}", re.IGNORECASE)
 
@@ -89,8 +89,12 @@ def _place(seen, a, b, p):
     if len(t) == 2 and not STATES.fullmatch(t) and _plain(t) or _plain(t) and len(t) > 2 or (t.islower() and all(listed(w) == 2 for w in ws) and p < .9): return None
     return "LOCATION"
 
+STANDS_AT = re.compile(r"(?i:(?:\b(?:at|to|from|via|by|the|in|of|for|w/|with|and|or)|[@(/]) ?)$") # letters alone are a place of care where one goes there
+
 def _organisation(seen, a, b, p):
     ws = _words(seen[a:b])
+    if len(ws) == 1 and len(ws[0]) < 6 and ws[0].isupper() and not STANDS_AT.search(seen, max(0, a - 12), a) and p < .98: return None
+    if all(len(w) < 2 for w in ws) or p < .97 and seen[a:b].islower() and CAPITAL.search(seen, max(0, a - 80), b + 40) is not None: return None
     return "ORGANIZATION" if ws and not _plain(seen[a:b]) and (p > .6 or not all(listed(w) == 2 for w in ws)) else None
 
 PRESSURE = re.compile(r"(?i:\b(?:BP|pressure|strength|severity|pain|reflexes|vision|OD|OS)\b(?: of| was| is)?[:\s]{0,2})$")
@@ -98,7 +102,7 @@ STATES = re.compile(STATE)
 CORNER_AT = re.compile(r"(?i:(?:the )?corner )")
 CORNER = re.compile(r"(?i:(?:the )?corner of )$")
 
-# %% ../../nbs/library/40_deid/42f_voting.ipynb #fd4217e3
+# %% ../../nbs/library/40_deid/42f_voting.ipynb #b22350cd
 RATIO = re.compile(r"(\d{1,3})/(\d{1,3})")
 ROW = re.compile(r"\d[./]\d{0,2}$") # results one after the other: 7.38/41/98
 HOURS = re.compile(r"(?:[01]\d|2[0-4])[0-5]\d ?[-–] ?(?:[01]\d|2[0-4])[0-5]\d")
@@ -121,10 +125,11 @@ def _contact(seen, a, b, p):
     t = seen[a:b]
     return "EMAIL" if "@" in t else "IP" if IP.fullmatch(t) else "URL" if len(t) > 4 and re.search(r"[./]", t) else None
 
+AGED = re.compile(r"(?i:(?:9\d|1[0-4]\d)(?!\d|\.\d)|(?:an?|one) hundred|ninet)")
 TESTS = {"NAME": _name, "LOCATION": _place, "ORGANIZATION": _organisation, "DATE": _date, "ID": _number, "CONTACT": _contact,
          "PHONE": lambda seen, a, b, p: "PHONE" if sum(c.isdigit() for c in seen[a:b]) > (3 if NUMBERED.search(seen, max(0, a - 16), a) else 4) else None,
          "USERNAME": lambda seen, a, b, p: "USERNAME" if b - a > 2 and not _plain(seen[a:b]) else None,
-         "AGE": lambda seen, a, b, p: "AGE" if re.match(r"(?:9\d|1[0-4]\d)(?!\d)|(?:a|one) hundred|[Nn]inet|NINET", seen[a:b]) else None}
+         "AGE": lambda seen, a, b, p: "AGE" if AGED.match(seen, a) else None}
 
 TERMS = re.compile(r"(?i:(?:Los Angeles|Boston|Miami|Philadelphia|Montreal|Ottawa|Canadian|Vancouver|Toronto|Framingham|Glasgow|Edinburgh|London|Newcastle|Oxford|Cambridge|Stanford|Mayo|Duke|Cincinnati|Minnesota|Michigan|Milan|Paris|Rome|Chicago|Dallas|Berlin|Vienna|Bethesda|Amsterdam|Copenhagen|Oslo|Bern|Tokyo|Seattle|Rotterdam|Ann Arbor|Rocky Mountain|West Nile|Lyme|Norwalk|Marburg|Lassa|Zika|Ebola|German|Japanese|Spanish|Hong Kong|Q)"
     r"(?:'s)?(?:[- ](?:II|III|IV|V|J|C|CT|Bowel|Naming|Cognitive|Coma|Knee|Ankle|Head|Heart|Risk|Prep|Spotted|Depression|Hip|Shoulder|Type|Postnatal|Multiphasic))*[- ](?:Scientific|grade|class|classification|criteria|collar|chromosome|score|scale|scar|questionnaire|virus|fever|flu|measles|encephalitis|rules?|brace|assessment|test|index|type|stage|staging|system|protocol|procedure|disease|placement|stand|treadmill|oximetry|B|A|C|D|III|IV)\b)")
