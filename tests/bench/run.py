@@ -48,17 +48,20 @@ def main(areas):
     for f in files:
         area, start = f.stem.removeprefix("bench_"), time.monotonic()
         print(f"== {area}", flush=True)
-        try: rows = load(f).run()
+        try:
+            bench = load(f)
+            rows = bench.run()
         except Exception:
             traceback.print_exc()
             failed.append(area)
             continue
         command = f"make bench AREAS={area}"
         head = {"area": area, "date": str(date.today()), "command": command, "seconds": round(time.monotonic() - start, 1), "python": platform.python_version(), "cores": os.cpu_count()}
-        print(table(rows), flush=True)
+        brief = f"{bench.summary(rows)}\n\n" if hasattr(bench, "summary") else ""  # a table of its own, before the rows
+        print(brief + table(rows), flush=True)
         out = HERE / "results" / f"{date.today()}-{area}"
         out.with_suffix(".json").write_text(json.dumps(head | {"rows": rows}, indent=1, default=str) + "\n")
-        out.with_suffix(".md").write_text(f"# {area}, {head['date']}\n\n`{command}` on {head['cores']} cores, Python {head['python']}, {head['seconds']} s\n\n{table(rows)}\n")
+        out.with_suffix(".md").write_text(f"# {area}, {head['date']}\n\n`{command}` on {head['cores']} cores, Python {head['python']}, {head['seconds']} s\n\n{brief}{table(rows)}\n")
     if failed: sys.exit(f"failed: {', '.join(failed)}")
 
 
