@@ -1,0 +1,109 @@
+"""Synthetic notes: what is written is labelled, says what the record says, repeats nobody and names nobody; the memorisation check sees copies; DP-SGD keeps to its epsilon."""
+import base64
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from healthlab.core.errors import InputError
+from healthlab.hospital import Hospital
+from healthlab.lake import Lake
+from healthlab.synth import load, save
+from healthlab.synth.notes import Written, cleaned, fit_notes, lake_notes, record_of, _read, _spelt
+from healthlab.synth.retelling import Told, words_of
+
+DRUGS = ("metformin", "ramipril", "aspirin")
+SMALL = {"width": 64, "layers": 2, "vocabulary": 400, "epochs": 7, "batch": 4, "context": 96}
+
+
+def short(i, extra=""):
+    drug = DRUGS[i % 3]
+    text = f"Seen on the ward. Takes {drug} daily. BP {90 + 7 * i % 83}/80.{extra}"
+    return Written(text, ["female", drug], [(24, 24 + len(drug), "MedicationName")], f"p{i}")
+
+
+@pytest.fixture(scope="module")
+def writer(): return fit_notes([short(i) for i in range(160)], settings=SMALL)
+
+
+def test_notes_say_what_the_record_says_and_carry_labels(writer):
+    written = writer.sample([["female", DRUGS[i % 3]] for i in range(18)], seed=1)
+    assert len(written) + writer.refused["given up"] == 18 and len(written) >= 12
+    labelled = [[w.text[a:b] for a, b, label in w.spans if label == "MedicationName"] for w in written]
+    assert np.mean([w.record[1] in x for w, x in zip(written, labelled)]) > .7, labelled
+
+
+def test_the_same_seed_writes_the_same_notes_also_after_saving(writer, tmp_path, monkeypatch):
+    monkeypatch.setenv("HEALTHLAB_KEYS_FILE", str(tmp_path / "key"))
+    again = load(save(writer, tmp_path / "m"))
+    ask = [["female", "aspirin"]] * 3
+    assert [w.text for w in writer.sample(ask, seed=3)] == [w.text for w in again.sample(ask, seed=3)]
+    assert again.figures()["notes"] == 160 and again.figures()["epsilon"] is None
+
+
+def test_faults_name_identifiers_and_retold_notes(writer, monkeypatch):
+    secret = "Found asleep beside the grand piano at noon by the gardener who fetched her daughter from the bakery next door."
+    writer.told, old = Told([short(0, " " + secret).text, short(1).text], ["a", "b"]), writer.told
+    try:
+        asked = [Written("Takes aspirin daily."), Written("Mrs. Abigail Thornberry, phone 617-555-0148, takes aspirin."), Written(secret), Written(" ")]
+        assert writer.faults(asked) == [None, "identifier", "retold", "empty"]
+        monkeypatch.setenv("HEALTHLAB_SYNTH_SPAN_MOST", "40")
+        assert writer.faults(asked)[2] is None
+        monkeypatch.setenv("HEALTHLAB_SYNTH_RUN_MOST", "10")
+        assert writer.faults(asked)[2] == "retold"
+    finally: writer.told = old
+
+
+def test_a_note_that_may_not_be_given_is_written_anew_and_then_given_up(writer, monkeypatch):
+    monkeypatch.setattr(type(writer), "faults", lambda self, written: ["retold"] * len(written))
+    assert writer.sample([["female", "aspirin"]] * 4, tries=2) == [] and writer.refused["retold"] == 8 and writer.refused["given up"] == 4
+
+
+def test_runs_are_measured_in_words_and_formulas_do_not_count():
+    formula = "Lungs clear to auscultation on both sides, no wheezing, no rales, heart regular."
+    told = Told([formula + " Lives with nine cats above a shuttered cinema in the harbour.", formula], ["a", "b"])
+    shared, own = told.longest([formula, "She lives with nine cats above a shuttered cinema in the harbour.", "Other words"])
+    assert shared[0] == len(words_of(formula)) and own[0] == 0 and shared[1] == own[1] == 12 and not shared[2] + own[2] == 12
+    a, b = "one two three four five six seven", "six seven one two three four"
+    assert list(Told([a]).longest([b])[0]) == [4] and list(Told([a]).longest([a])[1]) == [7]
+
+
+def test_before_training_identifiers_become_tags_and_spans_move_along():
+    for n in list(Hospital(patients=4, seed=5).notes())[:6]:
+        note = Written(n.text, [], [(e.start, e.end, e.label) for e in n.entities if e.label in ("Diagnosis", "MedicationName")])
+        clean, = cleaned([note])
+        gold = {n.text[s.start:s.end] for s in n.phi if s.label in ("NAME", "MRN", "PHONE")}
+        assert clean.text != n.text and not [g for g in gold if len(g) > 5 and g in clean.text]
+        assert {clean.text[a:b] for a, b, _ in clean.spans} <= {n.text[a:b] for a, b, _ in note.spans}
+        assert _read(_spelt(Written(clean.text, [], []))) == (clean.text, [])
+
+
+def test_record_holds_what_was_known_at_the_date():
+    items = [{"code": {"coding": [{"display": "Asthma"}]}, "recordedDate": "2020-01-05"}, {"medicationCodeableConcept": {"coding": [{"display": "salbutamol"}]}, "authoredOn": "2021-01-05"}]
+    assert record_of({"gender": "male", "birthDate": "1950-06-01"}, items, "2020-05-31") == ["male", "69 years", "Asthma"]
+    assert record_of({"gender": "male", "birthDate": "1950-06-01"}, items, "2021-06-01") == ["male", "71 years", "salbutamol", "Asthma"]
+
+
+def test_notes_of_the_lake_come_with_their_records(tmp_path, monkeypatch):
+    for k, v in {"LAKE_URL": "lake", "KEYS_FILE": "key", "AUDIT_PATH": "audit"}.items(): monkeypatch.setenv(f"HEALTHLAB_{k}", str(tmp_path / v))
+    lake, text = Lake(), "Takes salbutamol."
+    resources = {"Patient": {"id": "p", "gender": "male", "birthDate": "1950-06-01"}, "Condition": {"id": "c", "code": {"coding": [{"display": "Asthma"}]}, "recordedDate": "2020-01-05"},
+                 "DocumentReference": {"id": "d", "date": "2021-06-01T08:00:00Z", "type": {"text": "Progress note"}, "content": [{"attachment": {"contentType": "text/plain", "data": base64.b64encode(text.encode()).decode()}}]}}
+    for kind, r in resources.items(): lake.write("deidentified", kind, pd.DataFrame([{"id": r["id"], "patient": "p", "resource": json.dumps(r | {"resourceType": kind})}]), run_id="test")
+    note, = lake_notes(lake, spans=lambda document, text: [(6, 16, "MedicationName")])
+    assert note == Written(text, ["Progress note", "male", "71 years", "Asthma"], [(6, 16, "MedicationName")], "p")
+    with pytest.raises(InputError, match="identified"): lake_notes(lake, "identified")
+
+
+def test_dp_sgd_keeps_to_its_epsilon():
+    writer = fit_notes([short(i) for i in range(24)], epsilon=8., settings=SMALL | {"width": 16, "layers": 1, "epochs": 1, "context": 64})
+    f = writer.figures()
+    assert f["epsilon"] == 8. and 0 < f["spent"] <= 8. and "RDP" in f["accountant"] and 0 < f["delta"] < 1 / 24
+    assert len(writer.words) < 300 # the vocabulary is bytes and labels: words would be read off the notes
+
+
+@pytest.mark.parametrize("call, named", [(lambda w: fit_notes([short(0)]), "1 notes"), (lambda w: fit_notes([short(i) for i in range(30)], settings={"depth": 3}), "depth"), (lambda w: fit_notes([short(i) for i in range(30)], epsilon=0), "epsilon"),
+                                         (lambda w: fit_notes([short(i) for i in range(30)], checkpoint="/nowhere/model"), "checkpoint|language model"), (lambda w: w.sample(["female"]), "records")])
+def test_bad_input_is_named(writer, call, named):
+    with pytest.raises(InputError, match=named): call(writer)
