@@ -36,6 +36,7 @@ def _watch(jobs, slot, running, grace, limit):
     since = None
     while True:
         time.sleep(0.5)
+        if not jobs.folder.is_dir(): os._exit(3) # nobody will ever ask for a result
         if _orphaned(): jobs._stop.set()
         why = _overdue(jobs, running, limit, jobs._stop.is_set())
         since = (since or time.monotonic()) if why else None

@@ -159,6 +159,14 @@ def test_the_runner_ends_with_its_service(jobs, tmp_path, monkeypatch):
     until(lambda: not processes(jobs))
 
 
+def test_the_runner_ends_when_its_folder_is_gone(jobs, tmp_path):
+    id = jobs.submit("deaf", {}, "a")
+    until(lambda: jobs.get(id, "a").state == "running")
+    jobs.folder.rename(tmp_path / "elsewhere")
+    try: until(lambda: not processes(jobs))
+    finally: (tmp_path / "elsewhere").rename(jobs.folder)
+
+
 def test_a_running_job_is_cancelled_and_its_files_go(jobs, tmp_path):
     id = jobs.submit("steps", {"n": 1000, "log": str(tmp_path / "log"), "pause": 0.1}, "a")
     until(lambda: (jobs.folder / id).exists())
