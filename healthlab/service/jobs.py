@@ -353,8 +353,8 @@ def _run_one(jobs, target, resume, job):
         if jobs._set(job.id, "and cancel = 0", state="done", share=1.0, note="", result=result, **jobs._ending()): record("job.end", detail=dict(job=job.id, state="done"))
         else: raise Cancelled()
     except Cancelled:
+        shutil.rmtree(jobs.folder / job.id, ignore_errors=True) # before anybody is told
         jobs._set(job.id, state="cancelled", **jobs._ending())
-        shutil.rmtree(jobs.folder / job.id, ignore_errors=True)
         record("job.end", detail=dict(job=job.id, state="cancelled"))
     except Stopped as e:
         if resume: jobs._set(job.id, state="queued", slot=None, attempts=job.attempts - 1)
