@@ -57,6 +57,7 @@ def signed_in(browser, hub, name: str = "steward", **how):
     page = browser.new_context(**{"viewport": {"width": 1200, "height": 900}} | how).new_page()
     page.set_default_timeout(120_000)
     page.goto(f"{hub.url}/hub/login?next=%2Fhub%2Fhome") # and not on to a server, which would start one
+    assert page.locator("input[name=username]").count(), f"no form to sign in: {page.url} says {page.inner_text('body')[:500]!r}"
     page.fill("input[name=username]", name); page.fill("input[name=password]", hub.passwords[name])
     page.click("[type=submit]")
     page.wait_for_url(lambda url: "/hub/login" not in url, wait_until="commit")

@@ -198,6 +198,7 @@ def test_a_day_of_the_week_moves_with_its_date():
         for days in (-40, -33, -365):
             new = day + timedelta(days)
             made = reading.date_surrogate(text, days)
+            if "Tues" in text and days == -365: assert made is None; continue # a year to the day, and no year to tell: a tag goes there
             assert made.startswith((date(2022, 3, 7) + timedelta(days)).strftime("%A") if "March" in text else "") and str(new.day) in made and made[0].isupper()
     assert reading.date_surrogate("Thurs", -7) == "Thu" and reading.date_surrogate("friday", -1) == "thursday" and reading.date_surrogate("8/89", -365) == "8/88"
 
