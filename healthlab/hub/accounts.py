@@ -4,10 +4,11 @@
 __all__ = ['READING', 'RIGHTS', 'AccountAuthenticator', 'claims', 'entra', 'first_accounts']
 
 # %% ../../nbs/library/95_hub/95a_accounts.ipynb #87d10950
-import os, secrets
+import math, os, secrets
 from pathlib import Path
 
 from jupyterhub.auth import Authenticator
+from tornado.web import HTTPError
 
 from ..core.access import ROLES
 from ..core.errors import SettingsError
@@ -17,6 +18,12 @@ from ..service.limits import limits
 from ..service.scopes import PLAIN, grantable
 
 # %% ../../nbs/library/95_hub/95a_accounts.ipynb #210b8b1d
+class _TooOften(HTTPError):
+    "A name was tried too often; JupyterHub shows the text on its page of errors."
+    def __init__(self, seconds):
+        super().__init__(429, "Too many tries with this name. Wait a minute, then sign in again.")
+        self.headers = {"Retry-After": str(math.ceil(seconds))}
+
 class AccountAuthenticator(Authenticator):
     "Signs in with the workbench's own accounts."
     manage_groups, allow_all, auto_login, request_otp = True, True, False, False # the account is the permission
@@ -24,9 +31,7 @@ class AccountAuthenticator(Authenticator):
     async def authenticate(self, handler, data):
         "The person and their role, or None; a wrong password and an unknown name look and last the same."
         name = str(data.get("username", ""))[:100].strip().lower()
-        if limits("account").take(f"hub {name}"):
-            self.custom_html = '<p role="alert">Too many tries. Wait a minute, then try again.</p>'
-            return None
+        if wait := limits("account").take(f"hub {name}"): raise _TooOften(wait) # of this name; everybody else signs in as ever
         account = await _in_thread(clients.sign_in, name, str(data.get("password", "")))
         return account and {"name": account.name, "groups": [account.role], "admin": account.role == "steward"}
 

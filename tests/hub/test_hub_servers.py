@@ -1,7 +1,7 @@
 """Two people at a real hub: each has what their role may see, and nothing of the other's."""
 import json, re, time
 
-import pytest
+import pytest, requests
 from person import Person, Refused
 
 
@@ -25,7 +25,10 @@ def test_a_wrong_password_an_unknown_name_and_no_password_are_refused_alike(hub)
 def test_a_name_is_tried_only_so_often(hub):
     for _ in range(12):
         with pytest.raises(Refused): Person(hub.url, "stakeholder", "guess")
-    with pytest.raises(Refused): Person(hub.url, "stakeholder", hub.passwords["stakeholder"])
+    with pytest.raises(Refused) as e: Person(hub.url, "stakeholder", hub.passwords["stakeholder"])
+    assert e.value.args[0] == 429 and "Wait a minute" in e.value.args[1]
+    assert 'name="username"' in requests.get(f"{hub.url}/hub/login", timeout=30).text # the form is there for everybody else
+    assert Person(hub.url, "researcher", hub.passwords["researcher"]).token
 
 
 def test_the_library_and_the_data_are_there(people):
