@@ -1,10 +1,10 @@
 """Load on the service as clients put it there: creates, reads and searches of FHIR resources, in the mix of MIX, over kept connections; every
 write durable before it is answered, every access recorded. Generator and service share the machine, and both count.
 
-    python tests/load/load.py [--seconds 60] [--rate 620] [--connections 16] [--workers 2] [--threads 16] [--patients 20] [--save]
+    python tests/load/load.py [--seconds 60] [--rate 620] [--connections 12] [--workers 2] [--threads 16] [--patients 20] [--save]
 
 Two rounds. In the first every connection asks again as soon as it is answered: what the service can do. In the second requests fall due at random moments, --rate a
-second on average, and a request's time counts from when it was due: what a client meets at that load, waiting for a free connection included.
+second on average, twice the connections are there, and a request's time counts from when it was due: what a client meets at that load, waiting for a free connection included.
 
 Prints a table for each; --save keeps it under tests/load/results with the date. Exits 1 when an answer was not the expected one.
 """
@@ -161,7 +161,7 @@ async def main(a):
         for name, seconds, rate in (("warm", min(5, a.seconds), 0), ("capacity", a.seconds / 2, 0), ("due", a.seconds, a.rate)):
             rows, wrong, cpu, own, start = [], [], ticks(family(server.pid)), time.process_time(), time.perf_counter()
             due = dues(rate, world.rng, start + seconds)
-            await asyncio.gather(*(client(port, token, world, due, rows, wrong) for _ in range(a.connections)))
+            await asyncio.gather(*(client(port, token, world, due, rows, wrong) for _ in range(a.connections * (2 if rate else 1))))
             took, cpu, own = time.perf_counter() - start, ticks(family(server.pid)) - cpu, time.process_time() - own
             rounds[name] = measured(rows, wrong, took, cpu, own, rate)
             if name != "warm": print(rounds[name]["table"], flush=True)
@@ -190,7 +190,7 @@ def measured(rows, wrong, took, cpu, own, rate):
 
 
 def report(a, rounds, ready, stored):
-    line = f"{os.cpu_count()} cores for service and generator, {a.workers} workers of {a.threads} threads, {a.connections} connections; {stored:,} resources at the start; ready {ready:.2f} s after start"
+    line = f"{os.cpu_count()} cores for service and generator, {a.workers} workers of {a.threads} threads, {a.connections} connections, {2 * a.connections} when requests fall due; {stored:,} resources at the start; ready {ready:.2f} s after start"
     print(line)
     if a.save:
         target = ROOT / "tests" / "load" / "results"
@@ -203,7 +203,7 @@ def report(a, rounds, ready, stored):
 
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__)
-    for name, kind, usual in (("seconds", float, 60), ("connections", int, 16), ("workers", int, 2), ("threads", int, 16), ("patients", int, 20), ("seed", int, 7), ("rate", float, 620)): p.add_argument(f"--{name}", type=kind, default=usual)
+    for name, kind, usual in (("seconds", float, 60), ("connections", int, 12), ("workers", int, 2), ("threads", int, 16), ("patients", int, 20), ("seed", int, 7), ("rate", float, 620)): p.add_argument(f"--{name}", type=kind, default=usual)
     p.add_argument("--folder", default=None, help="where the store of the run lies (default: the temporary folder)")
     p.add_argument("--save", action="store_true")
     sys.exit(asyncio.run(main(p.parse_args())))
