@@ -80,6 +80,7 @@ CALENDAR = {w + s: w for w in ("year", "month", "week", "day", "hour", "minute",
 _KEYWORD_NAMES = {"as", "is", "contains", "in", "div", "mod", "and", "or", "xor", "implies"}
 MAX_DEPTH = 60
 
+# %% ../../nbs/library/10_fhir/11b_grammar.ipynb #9ca35008
 class Parser:
     "Recursive descent over the tokens of one expression."
     def __init__(self, text: str):

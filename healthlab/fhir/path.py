@@ -504,6 +504,7 @@ _RESULTS = {**dict.fromkeys(BOOLEAN, "System.Boolean"), **{f"convertsTo{n}": "Sy
             **dict.fromkeys(("substring", "upper", "lower", "trim", "join", "replace", "replaceMatches", "split", "toChars", "getResourceKey", "getReferenceKey"), "System.String")}
 _OPERATORS = {**dict.fromkeys(("=", "!=", "~", "!~", "<", ">", "<=", ">=", "and", "or", "xor", "implies", "in", "contains"), "System.Boolean"), "&": "System.String"}
 
+# %% ../../nbs/library/10_fhir/11f_path.ipynb #042cb102
 class Checker:
     "The types a tree may give, starting from a type; unknown elements of known types are errors."
     def __init__(self, text: str, ordered: bool = False): self.text, self.ordered = text, ordered

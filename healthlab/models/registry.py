@@ -70,6 +70,7 @@ def signature(found: list[Column]):
     from mlflow.types import ColSpec, Schema
     return ModelSignature(inputs=Schema([ColSpec(c.type, c.name, required=c.required) for c in found]))
 
+# %% ../../nbs/library/70_models/70a_registry.ipynb #d9ba5b53
 def register(model,          # a fitted scikit-learn classifier or pipeline
              name: str,      # the registered model
              table,          # the inputs it was trained on, a DataFrame: kept are its columns' names and types, and how they are spread, in groups of ten or more

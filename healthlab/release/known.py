@@ -101,6 +101,7 @@ class Known:
     def __len__(self): return len(self.strong) + len(self.weak)
     def __repr__(self): return f"Known({len(self.strong):,} strong, {len(self.weak):,} weak, {len(self.surrogates):,} surrogates)"
 
+# %% ../../nbs/library/78_release/78a_known.ipynb #9b179223
 def _says_nothing(n):
     "Whether a number is nobody's in particular: short as a count, or a filler such as 000000 and 999999."
     return n.isdigit() and (len(n) < 6 or len(set(n)) < 3)

@@ -211,6 +211,7 @@ class Prefix:
             environ["SCRIPT_NAME"], environ["PATH_INFO"] = environ.get("SCRIPT_NAME", "") + self.at, path[len(self.at):] or "/"
         return self.inner(environ, start)
 
+# %% ../../nbs/library/90_service/98c_app.ipynb #0894219a
 def configured(app: Flask):
     "The settings the routes ask for at every request."
     s = settings()

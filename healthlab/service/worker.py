@@ -167,6 +167,7 @@ class Worker(ThreadWorker):
         if not result: _end(conn)
         return result
 
+# %% ../../nbs/library/90_service/94e_worker.ipynb #d21678d3
 def _reading(conn): return getattr(getattr(conn.parser, "unreader", None), "sock", None)
 
 def _end(conn):

@@ -115,6 +115,7 @@ def _lone_and_repeated(pool, synthetic, columns):
     lone = counts[at] == 1
     return lone, lone & np.isin(key[:len(pool)], key[len(pool):])
 
+# %% ../../nbs/library/60_synth/66b_leaks.ipynb #72a150ab
 def _of_a_size(pool, synthetic, member, chosen, tolerance, rng) -> dict:
     "The sets of one size: by person, whose own combinations come again most often; by set, whether those that come again are training people's."
     from scipy.stats import binom
