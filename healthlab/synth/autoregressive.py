@@ -3,14 +3,14 @@
 # %% auto #0
 __all__ = ['SEEN', 'bounded_threads', 'Autoregressive']
 
-# %% ../../nbs/library/60_synth/62a_autoregressive.ipynb #c7abab9f
+# %% ../../nbs/library/60_synth/62a_autoregressive.ipynb #b5e4e9c8
 import numpy as np
 
 from ..core.errors import InputError
 from .network import SETTINGS, network, train
-from .sampling import calibrate, coarse, draw_rows, resampled
+from .sampling import calibrate, coarse, draw_rows, resampled, surplus, thinned
 
-# %% ../../nbs/library/60_synth/62a_autoregressive.ipynb #fdba2bec
+# %% ../../nbs/library/60_synth/62a_autoregressive.ipynb #624a76ab
 SEEN = 24 # groups of a continuous column's letters that later columns see: enough to depend on, too few to know a person by
 
 def _seen(counts):
@@ -58,6 +58,6 @@ class Autoregressive:
 
     def draw(self, n: int, rng, allowed: dict = None) -> np.ndarray:
         "n rows of letters; `allowed` maps positions to masks of letters that may come up there."
-        if not allowed: return draw_rows(self.logits, self.sizes, self.corrections, n, rng)[0]
+        if not allowed: return thinned(draw_rows(self.logits, self.sizes, self.corrections, surplus(n) * n, rng)[0], self.sizes, n, rng)
         codes, weight = draw_rows(self.logits, self.sizes, self.corrections, max(1000, 8 * n), rng, allowed)
         return resampled(codes, weight, n, rng)
