@@ -42,7 +42,7 @@ def table(
 ):
     "Reads a table: column names, the distinct values of each column in the light of its name, rows side by side."
     words(check, "\n".join(map(str, columns)) + "\n" + " ".join(map(str, columns)), f"{where} › column names", layer, depth)
-    texts = {}
+    texts, cells = {}, [] # columns of words; (place of the column, its cells as lines)
     for i, (name, values) in enumerate(columns.items(), 1):
         at = f"{where} › column {i}"
         distinct = list(dict.fromkeys("" if v is None else v if isinstance(v, str) else str(v) for v in values))
@@ -54,14 +54,23 @@ def table(
         for v in inner: check.document(v, at, layer, depth + 1)
         telling = [v for v in telling if v not in inner]
         short, long = [v for v in telling if len(v) < 80], [v for v in telling if len(v) >= 80]
-        for s in range(0, len(short), 500): _by_rules(check, "\n".join(f"{label}: {v}" for v in short[s:s + 500]), at, layer, depth)
+        cells.append((at, [f"{label}: {v}" for v in short]))
         for s in range(0, len(long), 50): words(check, "\n".join(long[s:s + 50]), at, layer, depth)
         for v in telling:
             if len(v) > 20 and (v.lstrip()[:1] == "<" or "</" in v): check.document(v, at, layer, depth + 1)
         few = len(distinct) <= 40 and len(values) >= 10 * len(distinct) # categories: read already, and shared by many
         if not few and any(re.search(r"[^\W\d_]", v) for v in telling): texts[name] = values
+    _cells(check, cells, where, layer, depth)
     _rows(check, texts, where, layer, depth)
     if check.measure: check.measure(check, columns, where, layer)
+
+def _cells(check, cells, where, layer, depth):
+    "Reads the cells of all columns together; where there is something in them, again, each column for itself."
+    lines, before = [x for _, own in cells for x in own], len(check.scan.findings)
+    if not any([_by_rules(check, "\n".join(lines[s:s + 500]), "", layer, depth) for s in range(0, len(lines), 500)]) and len(check.scan.findings) == before: return
+    del check.scan.findings[before:]
+    for at, own in cells:
+        for s in range(0, len(own), 500): _by_rules(check, "\n".join(own[s:s + 500]), at, layer, depth)
 
 def _by_rules(check, text, at, layer, depth):
     "Reads cells, which are no sentences, without the transformer; findings go to the check when there is a place for them."
