@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-# %% ../nbs/library/24_annotation/24_annotation.ipynb #3cc083f4
+# %% ../nbs/library/24_annotation/24_annotation.ipynb #fde39b0c
 class Span(NamedTuple):
     "A labelled part of a text, offsets in characters."
     start: int
@@ -21,3 +21,4 @@ class Assertion(Struct, frozen=True, omit_defaults=True):
     conditionality: str | None = None  # None | hypothetical | conditional
     association: str = "subject"       # subject | other
     temporality: str = "current"       # current | past | future
+    ended: bool = False                # negative because it is over, not because it never was

@@ -12,10 +12,10 @@ from .entities import Entity
 COLOURS = {"Diagnosis": "#f6c6c0", "SymptomOrSign": "#fbe0b8", "MedicationName": "#c4e3c9", "Dosage": "#dcefdf", "MedicationRoute": "#dcefdf", "Frequency": "#dcefdf", "MedicationForm": "#dcefdf", "ExaminationName": "#c5dbf2", "MeasurementValue": "#e0ebf8", "MeasurementUnit": "#e0ebf8", "TreatmentName": "#d9cdf0", "BodyStructure": "#f1d6ea", "Allergen": "#f9b9ac"}
 _OTHER = "#e6e6e6"
 
-# %% ../../nbs/library/50_nlp/59b_display.ipynb #32abd54b
+# %% ../../nbs/library/50_nlp/59b_display.ipynb #155f4073
 def _tip(e: Entity) -> str:
     a, said = e.assertion, []
-    if a.certainty != "positive": said.append(a.certainty)
+    if a.certainty != "positive": said.append("ended" if a.ended else a.certainty)
     said += [x for x in (a.conditionality, "about a relative" if a.association == "other" else None, a.temporality if a.temporality != "current" else None) if x]
     codes = [f"{c.system.rsplit('/', 1)[-1]} {c.code} {c.display} ({c.score:.2f})" for c in e.codes]
     return " · ".join([e.label, *said, *codes])
@@ -26,7 +26,7 @@ def highlighted(text: str, entities: list[Entity]) -> str:
     for e in sorted(entities, key=lambda e: (e.start, -e.end)):
         if e.start < at: continue
         a = e.assertion
-        style = f"background:{COLOURS.get(e.label, _OTHER)};border-radius:3px;padding:0 2px" + (";text-decoration:line-through" if a.certainty == "negative" else ";border-bottom:2px dotted #555" if a.certainty != "positive" or a.conditionality else "") + (";font-style:italic" if a.association == "other" else "") + (";opacity:.7" if a.temporality == "past" else "")
+        style = f"background:{COLOURS.get(e.label, _OTHER)};border-radius:3px;padding:0 2px" + (";text-decoration:line-through" if a.certainty == "negative" and not a.ended else ";border-bottom:2px dotted #555" if a.certainty != "positive" or a.conditionality else "") + (";font-style:italic" if a.association == "other" else "") + (";opacity:.7" if a.temporality == "past" else "")
         out.append(html.escape(text[at:e.start]) + f"<mark style='{style}' title='{html.escape(_tip(e), quote=True)}'>{html.escape(text[e.start:e.end])}</mark>")
         at = e.end
     return "<div style='white-space:pre-wrap;font-family:inherit;line-height:1.6'>" + "".join(out) + html.escape(text[at:]) + "</div>"

@@ -44,7 +44,7 @@ class _Maker:
         if self.note: body["date"] = f"{self.note.isoformat()}T00:00:00Z"
         self.entries.insert(0, {"fullUrl": self.document, "resource": body})
 
-# %% ../../nbs/library/50_nlp/59_resources.ipynb #4798dce4
+# %% ../../nbs/library/50_nlp/59_resources.ipynb #ac336c8d
 _VERIFIED = {"positive": "confirmed", "positivePossible": "provisional", "neutralPossible": "differential", "negativePossible": "unconfirmed", "negative": "refuted"}
 
 def _grouped(entities: list[Entity], wanted) -> list[list[int]]:
@@ -58,12 +58,13 @@ def _conditions(m: _Maker, entities, when):
     for group in _grouped(entities, lambda e: e.label in ("Diagnosis", "SymptomOrSign") and e.assertion.association == "subject" and not e.assertion.conditionality):
         e, a = entities[group[0]], entities[group[0]].assertion
         dated = next((when[n] for n in group if n in when and when[n].relation not in ("note", "before", "after")), None)
-        body = {"verificationStatus": _coded(_TERMS + "condition-ver-status", _VERIFIED[a.certainty]), "category": [_coded(_TERMS + "condition-category", "encounter-diagnosis")], "code": _concept(e), "subject": m.subject}
-        if a.certainty != "negative": body = {"clinicalStatus": _coded(_TERMS + "condition-clinical", "inactive" if a.temporality == "past" else "active")} | body
+        verified = "confirmed" if a.ended else _VERIFIED[a.certainty]
+        body = {"verificationStatus": _coded(_TERMS + "condition-ver-status", verified), "category": [_coded(_TERMS + "condition-category", "encounter-diagnosis")], "code": _concept(e), "subject": m.subject}
+        if verified != "refuted": body = {"clinicalStatus": _coded(_TERMS + "condition-clinical", "resolved" if a.ended else "inactive" if a.temporality == "past" else "active")} | body
         if dated and dated.start: body |= {"onsetDateTime": dated.start} if dated.start == dated.end or dated.relation == "since" else {"onsetPeriod": {k: v for k, v in (("start", dated.start), ("end", dated.end)) if v}}
         if m.note: body["recordedDate"] = m.note.isoformat()
         body["evidence"] = [{"detail": [{"reference": m.document}]}]
-        m.add("Condition", body, [entities[n] for n in group], _VERIFIED[a.certainty])
+        m.add("Condition", body, [entities[n] for n in group], "resolved" if a.ended else verified)
 
 def _dosage(entities, parts: dict[str, list[int]]) -> dict:
     said = [entities[n] for ns in parts.values() for n in ns]
@@ -76,7 +77,7 @@ def _dosage(entities, parts: dict[str, list[int]]) -> dict:
 def _medications(m: _Maker, entities, relations, when):
     for group in _grouped(entities, lambda e: e.label == "MedicationName" and e.assertion.association == "subject" and e.assertion.conditionality != "conditional"):
         e, a = entities[group[0]], entities[group[0]].assertion
-        if a.certainty == "negative": status = "not-taken" if a.temporality == "current" else "stopped"
+        if a.certainty == "negative": status = "stopped" if a.ended or a.temporality != "current" else "not-taken"
         else: status = "intended" if a.temporality == "future" or a.conditionality else "completed" if a.temporality == "past" else "unknown" if a.certainty != "positive" else "active"
         doses = []
         for n in group:
@@ -88,7 +89,7 @@ def _medications(m: _Maker, entities, relations, when):
         body = {"status": status, "medicationCodeableConcept": _concept(e), "subject": m.subject, "dateAsserted": m.note and m.note.isoformat(), "reasonCode": [_concept(entities[n]) for n in reasons], "dosage": doses}
         m.add("MedicationStatement", body, [entities[n] for n in group], status)
 
-# %% ../../nbs/library/50_nlp/59_resources.ipynb #7e5dc6f0
+# %% ../../nbs/library/50_nlp/59_resources.ipynb #cf1a6708
 def _observations(m: _Maker, entities, relations, when):
     unit = {r.target: r.source for r in relations if r.kind == "UnitOfExamination"}
     for r in relations:
@@ -106,7 +107,7 @@ def _observations(m: _Maker, entities, relations, when):
 def _procedures(m: _Maker, entities, when):
     for group in _grouped(entities, lambda e: e.label == "TreatmentName" and e.assertion.association == "subject" and not e.assertion.conditionality):
         e, a = entities[group[0]], entities[group[0]].assertion
-        status = "not-done" if a.certainty == "negative" else "preparation" if a.temporality == "future" else "unknown" if a.certainty != "positive" else "completed"
+        status = "completed" if a.ended else "not-done" if a.certainty == "negative" else "preparation" if a.temporality == "future" else "unknown" if a.certainty != "positive" else "completed"
         dated = next((when[n] for n in group if n in when and when[n].start and when[n].relation in ("at", "during", "since")), None)
         body = {"status": status, "code": _concept(e), "subject": m.subject}
         if dated and status != "not-done": body |= {"performedDateTime": dated.start} if dated.start == dated.end else {"performedPeriod": {k: v for k, v in (("start", dated.start), ("end", dated.end)) if v}}
@@ -115,11 +116,11 @@ def _procedures(m: _Maker, entities, when):
 def _allergies(m: _Maker, entities, relations):
     for group in _grouped(entities, lambda e: e.label == "Allergen"):
         e = entities[group[0]]
-        sure = e.assertion.certainty
+        sure, over = e.assertion.certainty, e.assertion.ended
         reactions = sorted({r.source for r in relations if r.kind == "ReactionOfAllergen" and r.target in group})
-        body = {"verificationStatus": _coded(_TERMS + "allergyintolerance-verification", "refuted" if sure == "negative" else "confirmed" if sure == "positive" else "unconfirmed"), "code": _concept(e), "patient": m.subject,
+        body = {"verificationStatus": _coded(_TERMS + "allergyintolerance-verification", "confirmed" if over or sure == "positive" else "refuted" if sure == "negative" else "unconfirmed"), "code": _concept(e), "patient": m.subject,
                 "reaction": [{"manifestation": [_concept(entities[n])]} for n in reactions]}
-        if sure != "negative": body = {"clinicalStatus": _coded(_TERMS + "allergyintolerance-clinical", "active")} | body
+        if over or sure != "negative": body = {"clinicalStatus": _coded(_TERMS + "allergyintolerance-clinical", "resolved" if over else "active")} | body
         m.add("AllergyIntolerance", body, [entities[n] for n in group])
 
 _ROLE = {"mother": "MTH", "father": "FTH", "brother": "BRO", "sister": "SIS", "son": "SON", "daughter": "DAU", "grandmother": "GRMTH", "grandfather": "GRFTH", "aunt": "AUNT", "uncle": "UNCLE", "cousin": "COUSN", "niece": "NIECE", "nephew": "NEPHEW", "mom": "MTH", "dad": "FTH", "parent": "PRN", "sibling": "SIB", "child": "CHILD"}
@@ -127,7 +128,7 @@ _ROLE = {"mother": "MTH", "father": "FTH", "brother": "BRO", "sister": "SIS", "s
 def _relatives(m: _Maker, entities, text):
     groups = {}
     for n, e in enumerate(entities):
-        if e.label == "Diagnosis" and e.assertion.association == "other" and e.assertion.certainty != "negative":
+        if e.label == "Diagnosis" and e.assertion.association == "other" and (e.assertion.ended or e.assertion.certainty != "negative"):
             line = text.rfind("\n", 0, e.start)
             said = text[max(line + 1, e.start - 80):e.end + 40].split("\n")[0]
             who = re.findall(r"\b(" + "|".join(_ROLE) + r")s?\b", said.lower())

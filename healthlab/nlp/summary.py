@@ -32,7 +32,7 @@ _WEIGHT = {"assessment": 3., "assessment_plan": 3., "discharge_diagnosis": 3., "
 
 def _key(e: Entity) -> str: return e.codes[0].code if e.codes else " ".join(e.text.lower().split())
 
-# %% ../../nbs/library/50_nlp/58b_summary.ipynb #712828c9
+# %% ../../nbs/library/50_nlp/58b_summary.ipynb #11225816
 def summarise(text: str,
               entities: list[Entity],
               relations: list[Relation] = (),
@@ -48,7 +48,7 @@ def summarise(text: str,
     for n, e in enumerate(entities): inside.setdefault(at(e), []).append(n)
     for n, e in enumerate(entities):
         a = e.assertion
-        if e.label == "Diagnosis" and a.certainty in ("positive", "positivePossible") and a.association == "subject" and not a.conditionality: groups.setdefault(_key(e), []).append(n)
+        if e.label == "Diagnosis" and (a.ended or a.certainty in ("positive", "positivePossible")) and a.association == "subject" and not a.conditionality: groups.setdefault(_key(e), []).append(n)
     kind = lambda i: parts[bisect_right(begins, lines[i][0]) - 1].kind if parts else "other"
     out = []
     for members in groups.values():

@@ -18,13 +18,13 @@ SCHEMA = {
     "nlp_timeline": pa.schema([("id", pa.string()), *_WHO, ("position", pa.int32()), ("text", pa.string()), ("label", pa.string()), ("code", pa.string()), ("start", pa.string()), ("end", pa.string()), ("relation", pa.string())]),
     "nlp_social": pa.schema([("id", pa.string()), *_WHO, ("start", pa.int32()), ("end", pa.int32()), ("text", pa.string()), ("kind", pa.string()), ("adverse", pa.bool_()), ("status", pa.string()), ("amount", pa.string()), ("score", pa.float32())])}
 
-# %% ../../nbs/library/50_nlp/59d_tables.ipynb #6263c5cc
+# %% ../../nbs/library/50_nlp/59d_tables.ipynb #a96d3d18
 def _entity_rows(d: Document, who: dict):
     from bisect import bisect_right
     begins = [p.start for p in d.sections]
     for n, e in enumerate(d.entities):
         c, k = (e.codes[0] if e.codes else None), bisect_right(begins, e.start) - 1
-        yield {"id": f"{d.id}#e{n}", **who, "position": n, "start": e.start, "end": e.end, "text": e.text, "label": e.label, "score": e.score, "section": d.sections[k].kind if k >= 0 else None, "certainty": e.assertion.certainty, "conditionality": e.assertion.conditionality,
+        yield {"id": f"{d.id}#e{n}", **who, "position": n, "start": e.start, "end": e.end, "text": e.text, "label": e.label, "score": e.score, "section": d.sections[k].kind if k >= 0 else None, "certainty": "positive" if e.assertion.ended else e.assertion.certainty, "conditionality": e.assertion.conditionality,
                "association": e.assertion.association, "temporality": e.assertion.temporality, "system": c and c.system, "code": c and c.code, "display": c and c.display, "code_score": c and c.score}
 
 def rows(d: Document, patient: str | None = None) -> dict[str, list[dict]]:

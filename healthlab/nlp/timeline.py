@@ -161,7 +161,7 @@ def expressions(text: str,
         if got: out.append(When(m.start(), m.end(), m[0], *got))
     return out
 
-# %% ../../nbs/library/50_nlp/57_timeline.ipynb #cedaac41
+# %% ../../nbs/library/50_nlp/57_timeline.ipynb #5aeb6420
 EVENTS = frozenset(("Diagnosis", "SymptomOrSign", "MedicationName", "ExaminationName", "TreatmentName", "AdministrativeEvent"))
 
 def _back(note: date, duration: str) -> str:
@@ -199,7 +199,7 @@ def timeline(text: str,
     starts, today, out = [a for a, _ in lines], note.isoformat(), []
     for n, e in enumerate(entities):
         a = e.assertion
-        if e.label not in EVENTS or a.certainty == "negative" or a.conditionality or a.association == "other": continue
+        if e.label not in EVENTS or a.certainty == "negative" and not a.ended or a.conditionality or a.association == "other": continue
         at = bisect_right(starts, e.start) - 1
         low, high = lines[at] if at >= 0 else (0, len(text))
         w = _nearest(text, e, [x for x in found if x.stop > low and x.begin < max(high, e.end)], low, max(high, e.end), [o for o in entities[max(0, n - 6):n + 7] if o is not e and o.label in EVENTS])

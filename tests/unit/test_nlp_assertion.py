@@ -290,7 +290,37 @@ Should [bleeding] occur, apply pressure.
 Ibuprofen PRN [headache]
 """,
 }
-SEEN = {"past": lambda a: a.temporality == "past", "current": lambda a: a.temporality == "current", "other": lambda a: a.association == "other", "subject": lambda a: a.association == "subject",
+CASES["ended"] = """
+By Day 3, her [tachycardia] had resolved.
+He had [pneumonia], which has since completely resolved.
+[Acute kidney injury] - resolved
+[Hypoxia], now resolved, likely from pneumonia.
+With antibiotics for pneumonia the [fever] subsided.
+Resolved [hepatitis B].
+CT showed complete resolution of the [pleural effusion].
+[Cough] resolved without treatment.
+MRI confirmed complete removal of the [tumour].
+"""
+CASES["lasting"] = """
+His [fever] has not resolved.
+The [effusion] has nearly resolved.
+With antibiotics for [pneumonia] the fever resolved.
+The [pain] is relieved by rest.
+Symptoms resolved after surgery for [hernia].
+[Cough] had resolved, but recurred last week.
+Cough has resolved but [dyspnea] remains.
+Once the [infection] has resolved we will proceed.
+She was cleared for surgery; [angina] stable.
+Discharged without further exacerbation of [CHF].
+CT excluded embolism and confirmed severe [pulmonary oedema].
+A woman with no significant history developed [fatigue].
+He complained of [absence of appetite].
+"""
+CASES["negative"] += """Biopsy had ruled out [myocarditis].
+Her abdomen was soft and non-[tender].
+No enlarged lymph nodes were [palpable].
+"""
+SEEN = {"ended": lambda a: a.ended and (a.certainty, a.temporality) == ("negative", "past"), "lasting": lambda a: not a.ended and a.certainty == "positive", "past": lambda a: a.temporality == "past", "current": lambda a: a.temporality == "current", "other": lambda a: a.association == "other", "subject": lambda a: a.association == "subject",
         "negative": lambda a: a.certainty == "negative", "positive": lambda a: a.certainty == "positive", "possible": lambda a: a.certainty.endswith("Possible"), "cond": lambda a: a.conditionality == "conditional"}
 
 

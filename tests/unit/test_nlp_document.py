@@ -12,7 +12,7 @@ from healthlab.nlp import analyze, language, response, tables
 from healthlab.nlp.entities import model, recognise
 from healthlab.nlp.extract import notes_of
 from healthlab.nlp.multitask import viterbi
-from healthlab.nlp.tables import SCHEMA
+from healthlab.nlp.tables import SCHEMA, rows
 
 NOTE = """Date: 2024-05-20
 History of Present Illness: Mr. Smith is a 60-year-old man with hypertension who presents with cough for 3 days. Denies fever.
@@ -187,3 +187,12 @@ def test_notes_of_a_lake():
     assert {(r["document"], r["kind"]) for r in lake.read("research", "nlp_social").to_pylist()} == {("d2", "substance tobacco")}
     assert extract(lake, run_id="r2").entities == lake.read("research", "nlp_entity").num_rows
     assert [e["run_id"] for e in entries().to_pylist() if e["event"] == "extract"] == ["r0", "r1", "r2"]
+
+
+def test_what_is_over_happened():
+    d = analyze(["Date: 2024-05-20\nAssessment: Pneumonia, which has since completely resolved. No asthma. Diabetes."], ids=["n2"])[0]
+    conditions = [x["resource"] for x in d.to_fhir()["entry"] if x["resource"]["resourceType"] == "Condition"]
+    said = {c["code"]["text"].lower(): (c.get("clinicalStatus", {"coding": [{"code": None}]})["coding"][0]["code"], c["verificationStatus"]["coding"][0]["code"]) for c in conditions}
+    assert said == {"pneumonia": ("resolved", "confirmed"), "asthma": (None, "refuted"), "diabetes": ("active", "confirmed")}
+    row = next(r for r in rows(d)["nlp_entity"] if r["text"] == "Pneumonia")
+    assert (row["certainty"], row["temporality"]) == ("positive", "past") and [d.entities[e.entity].text for e in d.timeline if d.entities[e.entity].text == "Pneumonia"]
