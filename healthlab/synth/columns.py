@@ -76,13 +76,13 @@ def _refuse(df, kinds, declared):
         raise InputError("numeric columns hold something that is not a finite number", ", ".join(found), "Convert them, or declare them as category", "not-numeric")
 
 # %% ../../nbs/library/60_synth/60_columns.ipynb #8f398279
-def _inner(v: np.ndarray, floor: int, most: int = 21) -> np.ndarray:
-    "Inner quantiles of sorted values, each with `floor` of them on either side where there are that many."
+def _inner(v: np.ndarray, floor: int, most: int = 21, step: int = None) -> np.ndarray:
+    "Inner quantiles of sorted values, each with `floor` of them on either side where there are that many; `step` values (None: `floor`) between two."
     m = len(v)
     if v[0] == v[-1]: return v[:1]
     if m < 2 * floor: return np.quantile(v, [.25, .75])
     edge = (floor - 1) / (m - 1)
-    return np.quantile(v, np.linspace(edge, 1 - edge, max(2, min(most, m // floor))))
+    return np.quantile(v, np.linspace(edge, 1 - edge, max(2, min(most, m // (step or floor)))))
 
 def _as_dtype(v: np.ndarray, dtype, name) -> pd.Series:
     s = pd.Series(v, name=name)
@@ -96,7 +96,7 @@ def _decimals(v: np.ndarray) -> int:
     v = v[:5000]
     return next((d for d in range(7) if np.allclose(np.round(v, d), v, rtol=0, atol=1e-9 * max(1., float(np.abs(v).max())))), 6)
 
-def _bins(values, counts, floor, heavy, least):
+def _bins(values, counts, floor, heavy, least, step=None):
     """Runs of neighbouring values: a value that weighs `heavy` alone, others together until they weigh `least`; never less than `floor`.
     Gives the inner quantiles of each run and the edges between runs."""
     starts, weight = [0], 0
@@ -107,21 +107,21 @@ def _bins(values, counts, floor, heavy, least):
         weight += c
     if len(starts) > 1 and weight < floor: starts.pop()
     edges = np.array([(values[i - 1] + values[i]) / 2 for i in starts[1:]])
-    return [_inner(np.repeat(values[a:b], counts[a:b]), floor) for a, b in zip(starts, [*starts[1:], len(values)])], edges
+    return [_inner(np.repeat(values[a:b], counts[a:b]), floor, step=step) for a, b in zip(starts, [*starts[1:], len(values)])], edges
 
 # %% ../../nbs/library/60_synth/60_columns.ipynb #f482d9c6
 class Numeric:
     "A column of numbers as letters: shared values, value bins, and missing."
-    def __init__(self, s: pd.Series, floor: int = 5, bins: int = 100, most: int = 300):
+    def __init__(self, s: pd.Series, floor: int = 5, bins: int = 100, most: int = 300, people: int = None):
         self.name, self.dtype, self.missing = s.name, s.dtype, bool(s.isna().any())
         v = s.dropna().to_numpy(float)
         self.decimals = _decimals(v)
         u, n = np.unique(v, return_counts=True)
-        bins, most = (min(x, max(10, len(v) // 20)) for x in (bins, most)) # a letter for fewer people than twenty teaches nothing
+        bins, most = (min(x, max(10, len(v) // (people or 20))) for x in (bins, most)) # a letter for fewer people than twenty teaches nothing
         least = max(floor, len(v) / bins)
         shared = n >= floor
         discrete = shared.sum() <= most and n[shared].sum() >= .9 * len(v)
-        self.pools, self.edges = _bins(u, n, floor, floor if discrete else least, least)
+        self.pools, self.edges = _bins(u, n, floor, floor if discrete else least, least, people and people // 2)
         self.sizes = (len(self.pools) + self.missing,)
 
     def encode(self, s: pd.Series) -> np.ndarray:
@@ -147,12 +147,12 @@ class Numeric:
 # %% ../../nbs/library/60_synth/60_columns.ipynb #9ad7dd95
 class Date:
     "A column of dates or times: `Numeric` over days or seconds."
-    def __init__(self, s: pd.Series, floor: int = 5, bins: int = 100):
+    def __init__(self, s: pd.Series, floor: int = 5, bins: int = 100, people: int = None):
         self.name, self.dtype, self.string = s.name, s.dtype, not pd.api.types.is_datetime64_any_dtype(s)
         t = self._times(s)
         self.format = _form(_strings(s)) if self.string else None
         self.unit = 86400 if (t.dropna() == t.dropna().dt.normalize()).all() else 1
-        self.numbers = Numeric(self._number(t), floor, bins)
+        self.numbers = Numeric(self._number(t), floor, bins, people=people)
         self.sizes = self.numbers.sizes
 
     def _times(self, s):
@@ -258,9 +258,10 @@ def alphabet_of(
     kinds: dict,       # from `kinds_of`
     floor: int = 5,    # people who must share a value for it to be shown
     bins: int = 100,   # value bins of a continuous column
+    people: int = None, # who make a bin, half of them an inner quantile of it; None: twenty, and `floor`
 ) -> Alphabet:
     "Learn the letters of every column."
-    made = {"numeric": lambda s: Numeric(s, floor, bins), "date": lambda s: Date(s, floor, bins), "category": lambda s: Category(s, floor)}
+    made = {"numeric": lambda s: Numeric(s, floor, bins, people=people), "date": lambda s: Date(s, floor, bins, people), "category": lambda s: Category(s, floor)}
     order = [c for c in df.columns if kinds[c] != "omit"]
     return Alphabet([made[kinds[c]](df[c]) for c in order if kinds[c] in MODELLED], {c: FreshKeys(df[c]) for c in order if kinds[c] == "identifier"}, order)
 

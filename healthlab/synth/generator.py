@@ -18,7 +18,7 @@ from .columns import alphabet_of, kinds_of
 from .constraints import verified
 from .dpsgd import PrivateNetwork
 from .marginals import Marginals
-from .pairwise import SMALL, Pairwise
+from .pairwise import PEOPLE, SMALL, Pairwise
 from .plugins import PLUGINS, PRIVATE_PLUGINS, Plugin
 
 # %% ../../nbs/library/60_synth/65_generator.ipynb #cf3e373b
@@ -44,7 +44,7 @@ def _learnt(method, source, kinds, target, epsilon, delta, seed, floor, settings
     if method in ("marginals", "dpsgd"):
         model = METHODS[method](settings, epsilon or 1., delta)
         return model, model.fit_table(source, kinds, target)
-    alphabet = alphabet_of(source, kinds, floor)
+    alphabet = alphabet_of(source, kinds, floor, people=PEOPLE if method == "pairwise" else None)
     return METHODS[method](alphabet.sizes, settings, seed).fit(alphabet.encode(source), checkpoint=checkpoint, progress=step), alphabet
 
 # %% ../../nbs/library/60_synth/65_generator.ipynb #924e0015

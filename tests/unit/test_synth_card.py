@@ -68,6 +68,12 @@ def test_shadow_models_tell_a_method_that_repeats_from_one_that_does_not():
     assert leaky["low"] > .55 > honest["low"] and honest["auc"] < .6, (leaky, honest)
 
 
+def test_the_default_of_small_tables_hardly_knows_who_it_learnt_from():
+    def make(t, seed): return fit(t, "pairwise", seed=seed).sample(len(t), seed=seed)
+    found = [shadow_membership(make, REAL[i:i + 500], make(REAL[i:i + 500], i), HOLDOUT[i:i + 500], shadows=3, seed=i)["auc"] for i in (0, 500, 1000)]
+    assert np.mean(found) < .54, found
+
+
 def test_the_card_fails_by_shadow_models_and_says_when_they_were_not_made(monkeypatch):
     g = fit(REAL[:400], "marginals", epsilon=1.)
     card = evaluate(REAL[:400], g.sample(400), HOLDOUT[:400], generator=g, attacks=0, shadows=2)
