@@ -2,8 +2,8 @@
 
 # %% auto #0
 __all__ = ['HEX_PAIRS', 'CODES', 'BITS', 'SPACED', 'LEET', 'ROT13', 'BASE64', 'WRAPPED', 'BASE32', 'ASCII85', 'JOINED', 'SMALL',
-           'LONG', 'ANY', 'LETTERED', 'OPAQUE', 'readable', 'rewritten', 'unpacked', 'Check', 'uncapitalised', 'paired',
-           'turned', 'words', 'read']
+           'MIXED', 'LONG', 'ANY', 'LETTERED', 'OPAQUE', 'readable', 'rewritten', 'unpacked', 'Check', 'uncapitalised',
+           'paired', 'turned', 'words', 'read']
 
 # %% ../../nbs/library/78_release/78c_disguise.ipynb #911ed93c
 import base64, binascii, codecs, hashlib, html, quopri, re
@@ -146,6 +146,7 @@ def paired(words: list[str]) -> bool:
     on = bytes(map(names().__contains__, words))
     return b"\1\1" in on or b"\1\0\1" in on or b"\1\0\0\1" in on
 
+MIXED = re.compile(r"\d[A-Za-z]+\d") # digits by themselves are no other when letters are exchanged or taken apart
 LONG, ANY, LETTERED = re.compile(r"[a-z]{4,}"), re.compile(r"[a-z]+"), re.compile(r"\b([A-Z]?)([a-z]+)([A-Z]?)\b")
 
 def _cased(text): return LETTERED.sub(lambda m: m[0].capitalize() if m[1] or m[3] else m[0], text)
@@ -158,7 +159,7 @@ def turned(text: str, known) -> list[tuple[str, str, str]]:
     if uncapitalised(text): out.append(("NAME", "pattern", "small letters"))
     for layer, t, word in forms:
         if t == text: continue
-        if known: out += [(kind, "known", layer) for _, _, kind, strong in known_in(t, known) if strong]
+        if known: out += [(kind, "known", layer) for _, _, kind, strong in known_in(t, known, numbers=layer == "reversed" or layer == "rot13" and bool(MIXED.search(t))) if strong]
         if not paired(word.findall(t.lower())): continue
         if layer == "reversed": t = _cased(t)
         if any(not (known and known.stands_in("NAME", t[s.start:s.end])) and sum(w in names() for w in word.findall(t[s.start:s.end].lower())) > 1 for s in by_list(t)): out.append(("NAME", "pattern", layer))

@@ -17,18 +17,36 @@ def outputs():
     return [o for nb in sorted((ROOT / "nbs").rglob("*.ipynb")) if ".ipynb_checkpoints" not in nb.parts for c in json.loads(nb.read_text(encoding="utf-8"))["cells"] for o in c.get("outputs", [])]
 
 
-def guard_row():
-    from healthlab.release.guard import CACHE, check_output
-    found, took = outputs(), []
-    check_output(found[0])
-    CACHE.clear()
-    for o in found:
-        start = time.process_time()
-        check_output(o)
-        took.append(time.process_time() - start)
-    took.sort()
-    p95 = 1000 * took[int(.95 * len(took))]
-    return dict(name=f"guard, added time per notebook output, 95th percentile of {len(found)}", figure=round(p95, 2), unit="ms CPU", peer="", peer_figure=None, ratio=None, asked="at most 5", command=COMMAND)
+def index(patients=2000):
+    "What a lake of so many simulated patients would know of them."
+    from datetime import date
+    from healthlab.hospital.people import person
+    from healthlab.release.known import Known
+    known = Known(b"bench")
+    for n in range(patients):
+        p = person(7, n, date(2025, 12, 31))
+        known.patient(dict(resourceType="Patient", id=p.id, birthDate=str(p.birth), name=[dict(given=[p.given, p.middle], family=p.family)], address=[dict(line=[p.address.line], city=p.address.city, postalCode=p.address.zip)],
+                           telecom=[dict(value=v) for v in (p.phone, p.mobile, p.email)], identifier=[dict(value=v) for v in (p.mrn, p.ssn, p.account, p.member)]))
+    return known
+
+
+def guard_row(known=None, what=""):
+    "Each output's best of three passes, in each of which nothing is remembered from the one before."
+    from healthlab.release.guard import CACHE, READ, check_output
+    found, passes = outputs(), []
+    check_output(found[0], known=known)
+    for _ in range(3):
+        CACHE.clear()
+        READ.clear()
+        took = []
+        for o in found:
+            start = time.process_time()
+            check_output(o, known=known)
+            took.append(time.process_time() - start)
+        passes.append(took)
+    best = sorted(map(min, zip(*passes)))
+    p95 = 1000 * best[int(.95 * len(best))]
+    return dict(name=f"guard{what}, added time per notebook output, 95th percentile of {len(found)}", figure=round(p95, 2), unit="ms CPU", peer="", peer_figure=None, ratio=None, asked="at most 5", command=COMMAND)
 
 
 def ways_rows():
@@ -47,7 +65,7 @@ def steps_row():
     return dict(name=f"airlock, illegal transitions in {steps.STEPS:,} random steps", figure=0, unit="steps", peer="", peer_figure=None, ratio=None, asked="0", command=COMMAND)
 
 
-def run(): return [*ways_rows(), steps_row(), guard_row()]
+def run(): return [*ways_rows(), steps_row(), guard_row(), guard_row(index(), ", with an index of 2,000 patients")]
 
 
 def main():
