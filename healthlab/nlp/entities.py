@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['CATEGORY', 'CORE', 'Code', 'Entity', 'model', 'abbreviations', 'repeated', 'recognise']
 
-# %% ../../nbs/library/50_nlp/53_entities.ipynb #ccd7b90a
+# %% ../../nbs/library/50_nlp/53_entities.ipynb #85d63575
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from ..encoder import Tagger
 from .assertion import Assertion
 from .checkpoint import category, checkpoint, named
 from .multitask import CHANNELS, decode, head_of, log_softmax, logits
+from .plausible import believable, marked, signed
 from .things import allergens, things
 
 # %% ../../nbs/library/50_nlp/53_entities.ipynb #01e29a44
@@ -152,7 +153,7 @@ def _blended(tagger, y: np.ndarray, text: str) -> np.ndarray:
 
 def _known(tagger, *names: str) -> list[str]: return [n for n in names if n in tagger.card["heads"]]
 
-# %% ../../nbs/library/50_nlp/53_entities.ipynb #7bf7120c
+# %% ../../nbs/library/50_nlp/53_entities.ipynb #6925841d
 _PERSON = re.compile(r"\b(?:the patient|patient|pt|he|she|his|her)\b", re.I)
 _HEADING = re.compile(r"\b[A-Z][A-Z/ &]{3,}:")
 _STUDY = re.compile(r"\b(?:patients|rats?|mice|mouse|study|studies|subjects|groups?|we|our|conclusions?|results|mutations?|genes?|families|cases)\b", re.I)
@@ -171,9 +172,9 @@ _SURE = .95
 
 def _home(found: list[Entity]) -> bool:
     "Whether a note is like those the hospital's head learnt from: it is sure of nearly all it sees."
-    return bool(found) and sum(e.score >= _SURE for e in found) >= .8 * len(found)
+    return bool(found) and sum(e.score >= _SURE for e in found) >= .9 * len(found)
 
-# %% ../../nbs/library/50_nlp/53_entities.ipynb #5c1d7e02
+# %% ../../nbs/library/50_nlp/53_entities.ipynb #7a8d8694
 _PROBLEM = ("Diagnosis", "SymptomOrSign")
 
 def _whole(diseases: list[Entity], parts: list[Entity]) -> list[Entity]:
@@ -185,13 +186,31 @@ def _whole(diseases: list[Entity], parts: list[Entity]) -> list[Entity]:
         if d.label == "Diagnosis" and len(there) > 1 and problem and all(d.start <= e.start and e.end <= d.end for e in there): out.append(Entity(d.start, d.end, d.text, problem[-1].label, d.score))
     return out
 
+def _believed(text: str, found: list[Entity]) -> list[Entity]:
+    "The mentions under the categories their words can have."
+    out = []
+    for e in found:
+        if label := believable(text, e.start, e.end, e.label): e.label = label; out.append(e)
+    return out
+
+def _joined(text: str, found: list[Entity]) -> list[Entity]:
+    "A unit found in parts (beats, per, minute) as one; a number or a word that was cut within (1 | .3, non- | tender) as a whole."
+    out = []
+    for e in sorted(found, key=lambda e: (e.start, e.end)):
+        last = out[-1] if out else None
+        if last and last.label == e.label and (e.label == "MeasurementUnit" and text[last.end:e.start] in (" ", "/", "") or re.fullmatch(r"[.,]?", text[last.end:e.start]) and text[last.end - 1].isdigit() and text[e.start].isdigit()):
+            last.end, last.text = e.end, text[last.start:e.end]
+        else: out.append(e)
+    return out
+
 def _elsewhere_noted(ask, own: list[Entity], text: str) -> list[Entity]:
     "A note in other words than the hospital's: what its head is sure of, patterns, then the case reports' head (of qualifiers and values, the likelier half), then chemicals and diseases."
     cases = [e for e in sum(ask(0., "maccrobat"), []) if e.score >= .5 or e.label in CORE or e.label == "BodyStructure"]
     diseases = sum(ask(.8, "bc5cdr"), [])
-    found = [e for e in own if e.score >= _SURE]
+    found = [Entity(a, b, text[a:b], label, p) for a, b, label, p in signed(text)]
+    found = _fill(found, [e for e in own if e.score >= _SURE])
     for more in (_ruled(text), _whole([e for e in diseases if e.score >= .9], cases), cases, diseases): found = _fill(found, more)
-    return found
+    return _joined(text, _fill(_believed(text, found), [Entity(a, b, text[a:b], label, p) for a, b, label, p in marked(text)]))
 
 def _merged(tagger, words, y, text: str) -> tuple[list[Entity], dict[str, float]]:
     genre = _genres(tagger, y)

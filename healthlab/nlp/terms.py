@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['ATC', 'UMLS', 'plain', 'Name', 'Terms', 'icd10cm', 'catalogue', 'terms']
 
-# %% ../../nbs/library/50_nlp/54_terms.ipynb #81092dfa
+# %% ../../nbs/library/50_nlp/54_terms.ipynb #1029c042
 import re
 import sqlite3
 import threading
@@ -16,7 +16,7 @@ from msgspec import Struct
 from ..core.errors import HealthlabError, InputError
 from ..core.settings import settings
 from ..hospital.catalogue import ICD10CM, LOINC, RXNORM, SNOMED, table
-from .names import LEARNT, learnt
+from .names import INDEX, LEARNT, learnt
 
 ATC, UMLS = "http://www.whocc.no/atc", "http://www.nlm.nih.gov/research/umls"
 
@@ -92,15 +92,16 @@ class Terms:
     def _repr_markdown_(self):
         return "\n".join(["| system | version | names |", "|---|---|---|", *(f"| {s} | {v} | {n:,} |" for s, (v, n) in self.releases().items())])
 
-# %% ../../nbs/library/50_nlp/54_terms.ipynb #ea7cb024
+# %% ../../nbs/library/50_nlp/54_terms.ipynb #d4779e80
 def icd10cm() -> Iterator[Name]:
-    "ICD-10-CM's categories and codes with their inclusion terms, without the encounter extensions of injuries; then the names learnt from texts."
+    "ICD-10-CM's categories and codes with their inclusion terms, without the encounter extensions of injuries; then index entries and the names learnt from texts."
     import simple_icd_10_cm as icd
     for code in icd.get_all_codes(True):
         if not re.match(r"[A-Z]\d", code) or "-" in code or len(code) > (8 if code[0] not in "STVWXY" else 6): continue
         yield Name(code, icd.get_description(code), True, "diagnosis")
         for t in icd.get_inclusion_term(code): yield Name(code, re.sub(r"\s+NOS$", "", t), False, "diagnosis")
-    yield from (Name(code, name, False, "diagnosis") for code, name in learnt())
+    yield from (Name(code, name, False, "diagnosis") for name, code in INDEX.items())
+    yield from (Name(code, name, False, "diagnosis") for code, name in learnt() if name not in INDEX)
 
 _TESTS = frozenset("colonoscopy mammogram echo ecg cxr cthead ctabd hipxr spirometry obultrasound".split())
 
@@ -130,13 +131,13 @@ def catalogue() -> Iterator[tuple[str, Name]]:
     for r in table("allergies").values():
         for v in (r["display"], *r["names"]): yield RXNORM if r["system"] == "rxnorm" else SNOMED, Name(r["code"], v, v == r["display"], "substance")
 
-# %% ../../nbs/library/50_nlp/54_terms.ipynb #02978b17
+# %% ../../nbs/library/50_nlp/54_terms.ipynb #daf78a57
 _OWN = "catalogue of the simulated hospital"
 
 def _edition() -> str:
     "What the starter set of ICD-10-CM is made from."
     from importlib.metadata import version
-    return f"simple-icd-10-cm {version('simple-icd-10-cm')}, learnt names {LEARNT.stat().st_size if LEARNT.is_file() else 0:x}"
+    return f"simple-icd-10-cm {version('simple-icd-10-cm')}, learnt names {LEARNT.stat().st_size if LEARNT.is_file() else 0:x}, {len(INDEX)} entries of the index"
 
 def _start(store: Terms):
     "The starter set: ICD-10-CM and the catalogue; systems of the catalogue alone are marked as such."

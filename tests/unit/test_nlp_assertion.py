@@ -315,6 +315,10 @@ Discharged without further exacerbation of [CHF].
 CT excluded embolism and confirmed severe [pulmonary oedema].
 A woman with no significant history developed [fatigue].
 He complained of [absence of appetite].
+She does report having knee surgery for [torn ACL] on the left knee.
+"""
+CASES["current"] += """Patient is documented to have morbid [obesity].
+The patient was ordered Demerol 50 mg IM for [pain].
 """
 CASES["negative"] += """Biopsy had ruled out [myocarditis].
 Her abdomen was soft and non-[tender].

@@ -40,3 +40,26 @@ def test_allergens(text, wanted): assert [text[a:b] for a, b in allergens(text)]
 def test_allergens_of_a_note():
     found = {e.text: e.label for e in recognise(["HISTORY: A 57-year-old woman has had dyspnea for two days. She takes lisinopril.\nALLERGIES: Penicillin (rash), latex."])[0]}
     assert found["Penicillin"] == found["latex"] == "Allergen" and found["lisinopril"] == "MedicationName" and found["rash"] == "SymptomOrSign"
+
+
+def test_what_words_can_be():
+    from healthlab.nlp.plausible import believable
+    said = lambda words, label, after="": believable(words + after, 0, len(words), label)
+    assert [said("GI", "SymptomOrSign", ":"), said("EXTREMITIES", "SymptomOrSign", ":"), said("left ureteral stone", "BodyStructure"), said("Colorado", "Date"), said("37 years ago", "Date")] == ["", "BodyStructure", "Diagnosis", "", "Date"]
+    assert [said("KUB", "Diagnosis"), said("uvula", "Diagnosis"), said("midline", "BodyStructure"), said("patch", "Frequency"), said("tetanus shot", "SymptomOrSign"), said("stroma", "BodyStructure")] == ["ExaminationName", "BodyStructure", "", "MedicationForm", "TreatmentName", "BodyStructure"]
+
+
+def test_dictated_notes_are_tidied():
+    from healthlab.nlp.entities import recognise
+    t = "REVIEW OF SYSTEMS:  GI:  No nausea.  CV:  No chest pain.,IMPRESSION:,  Right ankle sprain.,PLAN:  Motrin 800 mg p.o. t.i.d. p.r.n., laser lithotripsy.  She moved here from Colorado.  Respirations 18 beats per minute."
+    found = {e.text: e.label for e in recognise([t])[0]}
+    assert found.keys() >= {"p.o.", "t.i.d.", "lithotripsy", "nausea", "Right ankle sprain"} and not found.keys() & {"GI", "CV", "REVIEW OF SYSTEMS", "Colorado", "p.", "r.n."}
+    assert found["Right ankle sprain"] == "Diagnosis" and found["p.o."] == "MedicationRoute"
+
+
+def test_words_of_notes_have_their_codes():
+    from healthlab.nlp.entities import Entity
+    from healthlab.nlp.linking import link
+    names = {"hepatitis": "K75.9", "loss of appetite": "R63.0", "Sore throat": "J02.9", "rheumatoid arthritis": "M06.9"}
+    found = link([Entity(0, len(n), n, "Diagnosis") for n in names])
+    assert {e.text: next(c.code for c in e.codes if "icd" in c.system) for e in found} == names
