@@ -235,13 +235,21 @@ def pools() -> dict[str, list[str]]:
 def _cased(model: str, word: str) -> str:
     return word.upper() if model.isupper() and len(model) > 1 else word.capitalize() if model[:1].isupper() else word
 
+def _another(pool, original: str, *about) -> str:
+    "One of the pool, drawn by the key, that is not in what it stands in for."
+    low = original.lower()
+    for turn in range(8):
+        pick = pool[draw(*about, *([str(turn)] if turn else [])) % len(pool)]
+        if pick.lower() not in low: break
+    return pick
+
 def name_surrogate(key, patient, text, gender=""):
     "The name with every part replaced: initials by initials, given names by given names of the gender, the rest by last names."
     def one(m):
         w = m[0]
         low = fold(w).lower().removesuffix("'s").removesuffix("’s")
         tail = w[len(low):] if len(low) < len(w) else ""
-        if len(low) == 1: return _cased(w, "abcdefghjklmnprstw"[draw(key, patient, "initial", low) % 18])
+        if len(low) == 1: return _cased(w, _another("abcdefghjklmnprstw", low, key, patient, "initial", low))
         if low in STOP or low in ("van", "von", "de", "la", "der", "den", "del", "da", "di", "jr", "sr", "ii", "iii"): return w
         f, m_, l, _ = names().get(low, (0, 0, 1, 0))
         kind = "last" if l >= max(f, m_) else "female" if f > m_ else "male"
@@ -281,8 +289,8 @@ def _run_surrogate(key, patient, run):
     named = [w for w in words if not SHAPE.fullmatch(w)]
     if not named: return run
     if _large(words[-1]) and len(words) > 1: return f"{_run_surrogate(key, patient, ' '.join(words[:-1]))} {words[-1]}"
-    if len(named) == len(words): pick = pools()["town"][draw(key, patient, "town", run.lower()) % len(pools()["town"])]
-    else: pick = pools()["last"][draw(key, patient, "street", " ".join(named).lower()) % len(pools()["last"])].capitalize()
+    if len(named) == len(words): pick = _another(pools()["town"], run, key, patient, "town", run.lower())
+    else: pick = _another(pools()["last"], run, key, patient, "street", " ".join(named).lower()).capitalize()
     if run.isupper() and len(run) > 2: pick = pick.upper()
     elif run.islower(): pick = pick.lower()
     if len(named) == len(words): return pick
@@ -305,7 +313,7 @@ def place_surrogate(
 def organisation_surrogate(key: bytes, patient: str, text: str) -> str:
     "Another town's, with the same everyday last word."
     words = text.split()
-    town = pools()["town"][draw(key, patient, "organization", text.lower()) % len(pools()["town"])]
+    town = _another(pools()["town"], text, key, patient, "organization", text.lower())
     last = words[-1] if len(words) > 1 and listed(words[-1].rstrip(".")) == 2 else "Company"
     return _cased(text, town) + " " + last if text.isupper() else f"{town} {last}"
 
