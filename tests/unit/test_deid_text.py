@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from healthlab.deid.text import date_surrogate, known_of, name_surrogate, organisation_surrogate, place_surrogate, pools, scrub
+from healthlab.deid.text import _large, date_surrogate, known_of, name_surrogate, organisation_surrogate, place_surrogate, pools, scrub
 
 GO = [ # text, what must not be left of it
     ("Seen by Dr. O'Connor on 03/14/2021.", ["O'Connor", "03/14/2021"]), ("Signed: JP 12/2/23", ["JP", "12/2/23"]), ("Re: RAMIREZ, CONSUELO (MRN 00187694)", ["RAMIREZ", "CONSUELO", "00187694"]),
@@ -44,7 +44,7 @@ def test_a_day_without_its_year_moves_in_its_own_notation():
     assert date_surrogate("8-21", -365) is None  # it would stay as it is
 
 def test_a_surrogate_is_never_what_it_stands_in_for():
-    own = pools()["town"][:400]
+    own = [t for t in pools()["town"][:400] if not _large(t)]  # of states and countries the name may stay
     key = b"k" * 32
     assert not [t for t in own for p in "abcdefgh" if t in organisation_surrogate(key, p, f"{t} Pediatrics") or t in place_surrogate(key, p, t)]
     assert not [c for c in "JKLM" for p in range(200) if name_surrogate(key, str(p), c) == c]
