@@ -3,7 +3,8 @@
 # %% auto #0
 __all__ = ['Document', 'Picture', 'language', 'analyze']
 
-# %% ../../nbs/library/50_nlp/59c_document.ipynb #0173a7be
+# %% ../../nbs/library/50_nlp/59c_document.ipynb #0524c50a
+import html
 import re
 from datetime import date as Day
 from datetime import datetime
@@ -68,7 +69,7 @@ class Picture(Struct):
     markup: str
     def _repr_html_(self) -> str: return self.markup
 
-# %% ../../nbs/library/50_nlp/59c_document.ipynb #fe73e04c
+# %% ../../nbs/library/50_nlp/59c_document.ipynb #6ed93509
 _COMMON = {k: frozenset(v.split()) for k, v in {
     "English": "the of and to in is was with for on patient no that he she his her are has had as by from or this be at not were which an", "Spanish": "el la los las de del que y en un una por con para se su al paciente es fue no más como", "French": "le la les des du de et est une un dans pour avec sur par qui au aux patient pas il elle ne", "German": "der die das und ist mit den von zu im ein eine für auf dem nicht wurde patient keine des sich bei",
     "Italian": "il la di che e un una per con del della dei sono è non si nel paziente alla gli le", "Portuguese": "o a os as de do da que e em um uma para com não no na por paciente foi dos das", "Dutch": "de het een van en in is met voor op te dat niet patiënt werd aan bij geen zijn"}.items()}
@@ -88,6 +89,15 @@ def language(text: str) -> str:
 _TAGS = re.compile(r"<!--.*?-->|<(?:script|style)\b.*?</(?:script|style)>|</?[a-zA-Z][a-zA-Z0-9:]*(?:\s[^<>]{0,300})?/?>|&(?:nbsp|amp|lt|gt|quot|#\d{1,5});", re.S | re.I)
 _BROKEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd\ud800-\udfff]")
 
+_LINES = re.compile(r"</?(?:p|br|div|tr|li|ul|ol|h[1-6]|table|section|article|title|paragraph|item|list)\b", re.I)
+
+def _blank(m: re.Match) -> str:
+    "As many characters as a tag has, the first a line break where the tag begins a line; the sign a reference stands for."
+    if m[0].startswith("&"):
+        sign = html.unescape(m[0]).replace("\xa0", " ")
+        return (sign if len(sign) == 1 and ord(sign) > 31 else " ").ljust(len(m[0]))
+    return re.sub(r"[^\n]", " ", m[0]) if not _LINES.match(m[0]) else "\n" + re.sub(r"[^\n]", " ", m[0][1:])
+
 def _readable(text) -> tuple[str, str, list[str]]:
     "(text as given, text to read, warnings); InputError when there is nothing to read."
     if isinstance(text, (bytes, bytearray)):
@@ -99,14 +109,14 @@ def _readable(text) -> tuple[str, str, list[str]]:
     if len(text) > most: raise InputError("a note is too long", f"{len(text):,} characters", f"Cut it, or raise [nlp] longest ({most:,}).", "note-long")
     warnings, read = [], text
     if _TAGS.search(read) and len(_TAGS.findall(read)) > 2:
-        read = _TAGS.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), read); warnings.append("markup was blanked")
+        read = _TAGS.sub(_blank, read); warnings.append("markup was blanked")
     if _BROKEN.search(read):
         warnings.append("characters that are no text were blanked")
         read = _BROKEN.sub(" ", read)
     if (said := language(read)) != "English": raise InputError("a note is not in English", said, "Only English is read; translate it, or leave it out.", "note-language")
     return text, read, warnings
 
-# %% ../../nbs/library/50_nlp/59c_document.ipynb #44fded52
+# %% ../../nbs/library/50_nlp/59c_document.ipynb #e84eabec
 def _date(value) -> Day | None:
     if value is None or isinstance(value, Day) and not isinstance(value, datetime): return value
     if isinstance(value, datetime): return value.date()
@@ -132,7 +142,7 @@ def _complete(d: Document, read: str, found: list[Entity], deep: bool) -> tuple:
     found = sorted(found + measured(read, found), key=lambda e: (e.start, e.end))
     for e, a in zip(found, classify(read, [(e.start, e.end) for e in found], parts=d.sections, lines=lines)):
         e.assertion = a if e.label in _ASSERTED else Assertion()
-        e.text = d.text[e.start:e.end]
+        e.text = d.text[e.start:e.end] if read[e.start:e.end] == d.text[e.start:e.end] else " ".join(read[e.start:e.end].split())
     d.entities = link(settled(found), deep=deep)
     d.relations = relate(read, d.entities, lines=lines)
     if d.date is None: d.date = _own_date(read)

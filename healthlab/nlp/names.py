@@ -66,10 +66,12 @@ def learnt() -> Iterator[tuple[str, str]]:
     if not LEARNT.is_file(): return
     for line in gzip.decompress(LEARNT.read_bytes()).decode().splitlines(): yield tuple(line.split("\t", 1))
 
-# %% ../../nbs/library/50_nlp/53b_names.ipynb #b547ca61
+# %% ../../nbs/library/50_nlp/53b_names.ipynb #5f4faa13
 INDEX = {name: code for code, names in {
     "K75.9": "hepatitis", "R63.0": "decreased appetite|poor appetite|loss of appetite|reduced appetite", "J02.9": "sore throat", "J02.0": "strep throat", "R20.2": "tingling|tingling sensation", "J34.89": "runny nose|rhinorrhea",
     "R60.0": "pedal edema|leg swelling|leg edema|lower extremity edema|ankle swelling", "R01.1": "murmur|systolic murmur", "H53.8": "blurred vision|blurry vision|blurring of vision", "K92.1": "hematochezia|bloody stools", "K62.5": "rectal bleeding",
     "R53.1": "generalized weakness", "R07.89": "chest tightness", "R35.0": "urinary frequency", "R23.2": "hot flashes", "L65.9": "hair loss", "N18.6": "ESRD", "M06.9": "rheumatoid arthritis", "J06.9": "URI", "K37": "appendicitis",
-    "K57.92": "diverticulitis", "K44.9": "hiatal hernia", "K46.9": "hernia", "E66.01": "morbid obesity", "I35.0": "aortic stenosis", "R33.9": "urinary retention", "K76.0": "fatty liver", "M54.2": "neck pain", "M25.579": "ankle pain", "N95.1": "menopause",
+    "K57.92": "diverticulitis", "K44.9": "hiatal hernia", "K46.9": "hernia", "E66.01": "morbid obesity", "I35.0": "aortic stenosis", "R33.9": "urinary retention", "R06.02": "SOB", "R07.9": "CP", "J18.9": "PNA", "E78.5": "HLD", "I48.91": "afib|A-fib", "E11.9": "DM2|T2DM|DM II", "E10.9": "T1DM", "N18.30": "CKD3|CKD 3|CKD III", "R11.2": "N/V", "R06.09": "DOE", "K76.9": "liver lesion|hepatic lesion",
+    "G93.9": "brain lesion", "L98.9": "skin lesion", "R91.1": "lung nodule|pulmonary nodule", "R91.8": "lung mass", "E04.1": "thyroid nodule", "N28.89": "renal mass|kidney mass", "N63.0": "breast mass|breast lump|lump in the breast", "R16.0": "liver mass",
+    "R19.00": "abdominal mass|pelvic mass", "D22.9": "mole", "K76.0": "fatty liver", "M54.2": "neck pain", "M25.579": "ankle pain", "N95.1": "menopause",
     "D25.9": "fibroids|uterine fibroids|fibroid uterus", "R68.3": "clubbing", "E87.1": "hyponatremia", "J34.2": "deviated septum|deviated nasal septum", "J30.2": "seasonal allergies"}.items() for name in names.split("|")}

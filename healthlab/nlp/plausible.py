@@ -15,9 +15,9 @@ def heading(text: str, start: int, end: int) -> bool:
     "Whether a mention is the heading of a part of an examination, which is no finding."
     return bool(_COLON.match(text, end)) and bool(_SYSTEMS.fullmatch(text, start, end))
 
-# %% ../../nbs/library/50_nlp/52c_plausible.ipynb #89c1e919
+# %% ../../nbs/library/50_nlp/52c_plausible.ipynb #36f992af
 _SIGNS = r"pains?|aches?|swelling|o?edema|weakness|numbness|tenderness|tingling|bleeding|h[a]?emorrhages?|clubbing|cyanosis"
-_ILLS = r"sprains?|strains?|stones?|calcul(?:us|i)|fractures?|dislocations?|lacerations?|burns?|contusions?|abrasions?|tears?|ruptures?|hernias?|mass(?:es)?|tumou?rs?|cancers?|cysts?|polyps?|lesions?|nodules?|ulcers?|abscess(?:es)?|infections?|effusions?|stenos[ei]s|aneurysms?|thromb(?:us|os[ei]s)|embol(?:us|ism)|obstruction|perforation|insufficiency|failure|disease|syndrome|disorder|injur(?:y|ies)|\w{3,}itis|\w{3,}(?<!str)omas?|\w{3,}(?<!diagn)(?<!progn)(?<!anastom)osis"
+_ILLS = r"sprains?|strains?|stones?|calcul(?:us|i)|fractures?|dislocations?|lacerations?|burns?|contusions?|abrasions?|tears?|ruptures?|hernias?|mass(?:es)?|tumou?rs?|cancers?|cysts?|polyps?|lesions?|nodules?|ulcers?|abscess(?:es)?|infections?|effusions?|stenos[ei]s|aneurysms?|thromb(?:us|os[ei]s)|embol(?:us|ism)|obstruction|perforation|insufficiency|failure|disease|syndrome|disorder|injur(?:y|ies)|(?<=\s)ca|\w{3,}itis|\w{3,}(?<!str)omas?|\w{3,}(?<!diagn)(?<!progn)(?<!anastom)osis"
 _SIGN, _ILL = (re.compile(rf"(?:.*[\s-])?(?:{p})", re.I | re.S) for p in (_SIGNS, _ILLS))
 _PART = re.compile(r"(?:(?:the|left|right|both|bilateral|upper|lower|soft|hard|anterior|posterior) )*(?:uvula|trachea|(?:naso|oro)?pharynx|larynx|tympanic membranes?|tms?|palate|tongue|tonsils?|gums?|gingiva|teeth|lips?|sclerae?|conjunctivae?|corneas?|pupils?|retinas?|eyelids?|sinus(?:es)?|nares|septum|turbinates|thyroid|esophagus|oesophagus|stomach|duodenum|jejunum|ileum|cecum|colon|rectum|anus|appendix|liver|gallbladder|spleen|pancreas|kidneys?|ureters?|bladder|urethra|prostate|testes|testicles?|scrotum|penis|uterus|cervix|ovar(?:y|ies)|vagina|vulva|aorta|arter(?:y|ies)|veins?|ventricles?|atri(?:um|a)|diaphragm|ribs?|sternum|clavicles?|scapulae?|humerus|radius|ulna|femur|patella|tibia|fibula|pelvis|sacrum|vertebrae?|discs?|joints?|muscles?|tendons?|ligaments?|nerves?|palms?|soles?|fingers?|toes?|thumbs?|thighs?|calf|calves|buttocks?|scalp|forehead|cheeks?|chin|jaw|shoulders?|elbows?|wrists?|hands?|hips?|knees?|ankles?|feet|foot|legs?|arms?)", re.I)
 _SHOT = re.compile(r"(?:.* )?(?:shots?|vaccines?|vaccinations?|immuni[sz]ations?)", re.I)
@@ -29,6 +29,10 @@ _EVENT = re.compile(r"(?:re-?)?admi\w+|discharg\w+|transfer\w*|referr\w+|hospita
 
 _FORM = re.compile(r"(?:tablets?|tabs?|capsules?|caps?|patch(?:es)?|inhalers?|sprays?|drops|cream|ointment|gel|lotion|suspension|solution|syrup|suppositor(?:y|ies)|lozenges?|nebuli[sz]ers?|elixir)\.?", re.I)
 
+_SHORT = {"Diagnosis": re.compile(r"(?:HTN|HLD|DM ?(?:2|II|I|1)?|T[12]DM|CAD|CHF|HF[rp]EF|COPD|CKD ?(?:[1-5]|I{1,3}|IV|V)?[ab]?|AKI|ESRD|A[- ]?fib|PE|DVT|TIA|CVA|N?STEMI|GERD|OSA|BPH|UTI|URI|PNA|PVD|PAD|OA|DJD|PTSD|ADHD|MDD|IBS|RA|SLE|MS|TB)"), "SymptomOrSign": re.compile(r"(?:SOB|DOE|CP|N/V|SI|HI|SI/HI|LBP|LOC|PND|BRBPR|RLQ pain|LLQ pain|RUQ pain|LUQ pain)")}
+_SIGNS_OF_WRITING = re.compile(r"d/t|w/o?|c/o|s/p|h/o|p/w|f/u|d/c'?d?|b/c|2/2|meds?|medications?|medicines?", re.I)
+_LASTS = re.compile(r"\d+ ?(?:wks?|weeks?|days?|d|months?|mos?|yrs?|years?|hrs?|hours?)", re.I)
+
 _CORE = ("Diagnosis", "SymptomOrSign", "TreatmentName", "MedicationName", "ExaminationName", "BodyStructure")
 
 def believable(text: str, start: int, end: int,
@@ -36,7 +40,9 @@ def believable(text: str, start: int, end: int,
               ) -> str:   # the category they can have; empty: none
     "The category a mention keeps, the one its words have in any context, or none."
     words = text[start:end]
-    if heading(text, start, end): return ""
+    if heading(text, start, end) or _SIGNS_OF_WRITING.fullmatch(words): return ""
+    if short := next((k for k, p in _SHORT.items() if p.fullmatch(words)), ""): return short
+    if label == "Dosage" and _LASTS.fullmatch(words): return "Time"
     if label in _CORE and (_PLAIN.fullmatch(words) or text[end:end + 1] == "-" and len(words) < 4): return ""
     if label == "BodyStructure" and _TEST.fullmatch(words): return "ExaminationName"
     if label == "BodyStructure": return "SymptomOrSign" if _SIGN.fullmatch(words) else "Diagnosis" if _ILL.fullmatch(words) else label
@@ -51,7 +57,7 @@ def believable(text: str, start: int, end: int,
     needed = {"Date": _WHEN, "CareEnvironment": _PLACE, "AdministrativeEvent": _EVENT}.get(label)
     return label if needed is None or needed.search(words) else ""
 
-# %% ../../nbs/library/50_nlp/52c_plausible.ipynb #80aeda92
+# %% ../../nbs/library/50_nlp/52c_plausible.ipynb #750d1f12
 _STEMS = r"(?:cillin|mycin|floxacin|[cn]azole|april|[a-z]pril|sartan|vastatin|olol|dipine|prazole|fluoxetine|oxetine|azepam|azolam|caine|[tlxz]umab|[tm]ximab|tinib|parin|gliptin|gliflozin|glutide|triptan|setron|thiazide|semide|zosin|cycline|gabalin|profen|sone|solone|terol|tropium|lukast|formin|zodone|triptyline)"
 _PLACES = r"(?:(?:left|right|both|bilateral|upper|lower) )*(?:uvula|trachea|(?:naso|oro)?pharynx|larynx|tympanic membranes?|palate|tonsils?|gingiva|sclerae?|conjunctivae?|corneas?|retinas?|eyelids?|esophagus|stomach|duodenum|colon|rectum|liver|gallbladder|spleen|pancreas|kidneys?|ureters?|bladder|urethra|prostate|testicles?|scrotum|uterus|cervix|ovar(?:y|ies)|vagina|aorta|diaphragm|sternum|clavicles?|scapulae?|humerus|ulna|femur|patella|tibia|fibula|pelvis|sacrum|fingers?|toes?|thumbs?|thighs?|calf|calves|buttocks?|scalp|forehead|cheeks?|chin|jaw|shoulders?|elbows?|wrists?|hips?|knees?|ankles?|foot|legs?|arms?|forearms?)"
 _MARKED = [(label, re.compile(p, re.I)) for label, p in (
@@ -62,10 +68,12 @@ _MARKED = [(label, re.compile(p, re.I)) for label, p in (
     ("BodyStructure", rf"\b{_PLACES}\b(?! (?:of the table|length))"),
     ("Diagnosis", r"\b(?:(?:first|second|third)[- ]degree )?burns\b|\b(?:first|second|third)[- ]degree burn\b|\b(?:sprain|fracture|laceration|contusion|abrasion|hernia|polyp|cyst|nodule|ulcer|abscesse|tumou?r|cancer|aneurysm|kidney stone|calculi|seizure|stroke|TIA)s?\b|\b(?:abscess|calculus|stenosis|metastas[ei]s)\b|\b[a-z]{4,}itis\b|\b(?:herpes )?zoster\b|\b(?:suicidal|homicidal)(?: ideation)?\b|\b(?:congestive )?heart failure\b"))]
 
+_ABBREVIATED = [(label, re.compile(rf"(?<![\w-])(?:{p.pattern})(?![\w-])")) for label, p in _SHORT.items()]
+
 def marked(text: str # a note
           ) -> list[tuple[int, int, str, float]]: # (start, end, category, score)
     "What can be told from a word alone."
-    return [(*m.span(), label, .8) for label, p in _MARKED for m in p.finditer(text)]
+    return [(*m.span(), label, .8) for label, p in (*_MARKED, *_ABBREVIATED) for m in p.finditer(text)]
 
 # %% ../../nbs/library/50_nlp/52c_plausible.ipynb #cecb5975
 _AMOUNT = r"(?:once|twice|three times|four times|one time|two times|\d times)"

@@ -308,6 +308,8 @@ With antibiotics for [pneumonia] the fever resolved.
 The [pain] is relieved by rest.
 Symptoms resolved after surgery for [hernia].
 [Cough] had resolved, but recurred last week.
+[Lisinopril] held d/t AKI, AKI resolved by 3/6.
+[Diuresed] with lasix, 4L neg.
 Cough has resolved but [dyspnea] remains.
 Once the [infection] has resolved we will proceed.
 She was cleared for surgery; [angina] stable.
@@ -323,6 +325,9 @@ The patient was ordered Demerol 50 mg IM for [pain].
 CASES["negative"] += """Biopsy had ruled out [myocarditis].
 Her abdomen was soft and non-[tender].
 No enlarged lymph nodes were [palpable].
+The [nodule] is no longer visualized.
+"""
+CASES["possible"] += """Right lower quadrant pain, rule out [appendicitis].
 """
 SEEN = {"ended": lambda a: a.ended and (a.certainty, a.temporality) == ("negative", "past"), "lasting": lambda a: not a.ended and a.certainty == "positive", "past": lambda a: a.temporality == "past", "current": lambda a: a.temporality == "current", "other": lambda a: a.association == "other", "subject": lambda a: a.association == "subject",
         "negative": lambda a: a.certainty == "negative", "positive": lambda a: a.certainty == "positive", "possible": lambda a: a.certainty.endswith("Possible"), "cond": lambda a: a.conditionality == "conditional"}

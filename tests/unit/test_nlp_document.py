@@ -196,3 +196,9 @@ def test_what_is_over_happened():
     assert said == {"pneumonia": ("resolved", "confirmed"), "asthma": (None, "refuted"), "diabetes": ("active", "confirmed")}
     row = next(r for r in rows(d)["nlp_entity"] if r["text"] == "Pneumonia")
     assert (row["certainty"], row["temporality"]) == ("positive", "past") and [d.entities[e.entity].text for e in d.timeline if d.entities[e.entity].text == "Pneumonia"]
+
+
+def test_markup_and_relatives():
+    d = analyze(["<p>Assessment:<br/>Type&nbsp;2 diabetes &amp; hypertension.</p><p>Mother had asthma.</p>"])[0]
+    assert [(e.text, e.assertion.association) for e in d.entities if e.label == "Diagnosis"] == [("Type 2 diabetes", "subject"), ("hypertension", "subject"), ("asthma", "other")]
+    assert all(c for e in d.entities if e.label == "Diagnosis" for c in [e.codes])
