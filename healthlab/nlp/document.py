@@ -116,7 +116,7 @@ def _readable(text) -> tuple[str, str, list[str]]:
     if (said := language(read)) != "English": raise InputError("a note is not in English", said, "Only English is read; translate it, or leave it out.", "note-language")
     return text, read, warnings
 
-# %% ../../nbs/library/50_nlp/59c_document.ipynb #e84eabec
+# %% ../../nbs/library/50_nlp/59c_document.ipynb #68d63b5c
 def _date(value) -> Day | None:
     if value is None or isinstance(value, Day) and not isinstance(value, datetime): return value
     if isinstance(value, datetime): return value.date()
@@ -135,13 +135,21 @@ def _deidentified(text: str, e: Entity) -> bool:
     "Whether a mention is a tag of de-identification, such as [DATE] or **NAME."
     return (text[e.start - 1:e.start] in ("[", "<") and text[e.end:e.end + 1] in ("]", ">")) or bool(re.fullmatch(r"[\[<*]{1,2}[A-Z_\-0-9 ]+[\]>*]{0,2}", e.text))
 
+_NEGATIVE = re.compile(r"[^.;\n]{0,60}?\b(?:negative|neg|nonreactive|non-reactive)\b", re.I)
+_UNDONE = re.compile(r"\b(?:no|not|never|without|den(?:y|ies|ied)|refus(?:es|ed)|declin(?:es|ed))\b", re.I)
+
+def _outcome(text: str, e: Entity) -> bool:
+    "Whether what is negative about a test is its result: urinalysis today was negative."
+    line = max(text.rfind(c, 0, e.start) for c in ".;\n") + 1
+    return bool(m := _NEGATIVE.match(text, e.end)) and not _UNDONE.search(text, line, m.end())
+
 def _complete(d: Document, read: str, found: list[Entity], deep: bool) -> tuple:
     "Everything but the social classifier, which reads the sentences of all notes together."
     d.sections, lines = sections(read), sentences(read)
     found = [e for e in found if not _deidentified(read, e)]
     found = sorted(found + measured(read, found), key=lambda e: (e.start, e.end))
     for e, a in zip(found, classify(read, [(e.start, e.end) for e in found], parts=d.sections, lines=lines)):
-        e.assertion = a if e.label in _ASSERTED else Assertion()
+        e.assertion = a if e.label in _ASSERTED and not (e.label == "ExaminationName" and a.certainty == "negative" and _outcome(read, e)) else Assertion()
         e.text = d.text[e.start:e.end] if read[e.start:e.end] == d.text[e.start:e.end] else " ".join(read[e.start:e.end].split())
     d.entities = link(settled(found), deep=deep)
     d.relations = relate(read, d.entities, lines=lines)

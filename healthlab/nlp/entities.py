@@ -174,7 +174,7 @@ def _home(found: list[Entity]) -> bool:
     "Whether a note is like those the hospital's head learnt from: it is sure of nearly all it sees."
     return bool(found) and sum(e.score >= _SURE for e in found) >= .9 * len(found)
 
-# %% ../../nbs/library/50_nlp/53_entities.ipynb #7a8d8694
+# %% ../../nbs/library/50_nlp/53_entities.ipynb #5f70a1db
 _PROBLEM = ("Diagnosis", "SymptomOrSign")
 
 def _whole(diseases: list[Entity], parts: list[Entity]) -> list[Entity]:
@@ -201,6 +201,8 @@ def _joined(text: str, found: list[Entity]) -> list[Entity]:
         if last and last.label == e.label and (e.label == "MeasurementUnit" and text[last.end:e.start] in (" ", "/", "") or re.fullmatch(r"[.,]?", text[last.end:e.start]) and text[last.end - 1].isdigit() and text[e.start].isdigit()):
             last.end, last.text = e.end, text[last.start:e.end]
         else: out.append(e)
+    for e, after in zip(out, [*(e.start for e in out[1:]), len(text)]):
+        if e.text.endswith("-") and (m := re.compile(r"\w+").match(text, e.end)) and m.end() <= after: e.end, e.text = m.end(), text[e.start:m.end()]
     return out
 
 def _elsewhere_noted(ask, own: list[Entity], text: str) -> list[Entity]:

@@ -15,7 +15,7 @@ def heading(text: str, start: int, end: int) -> bool:
     "Whether a mention is the heading of a part of an examination, which is no finding."
     return bool(_COLON.match(text, end)) and bool(_SYSTEMS.fullmatch(text, start, end))
 
-# %% ../../nbs/library/50_nlp/52c_plausible.ipynb #36f992af
+# %% ../../nbs/library/50_nlp/52c_plausible.ipynb #a470beaf
 _SIGNS = r"pains?|aches?|swelling|o?edema|weakness|numbness|tenderness|tingling|bleeding|h[a]?emorrhages?|clubbing|cyanosis"
 _ILLS = r"sprains?|strains?|stones?|calcul(?:us|i)|fractures?|dislocations?|lacerations?|burns?|contusions?|abrasions?|tears?|ruptures?|hernias?|mass(?:es)?|tumou?rs?|cancers?|cysts?|polyps?|lesions?|nodules?|ulcers?|abscess(?:es)?|infections?|effusions?|stenos[ei]s|aneurysms?|thromb(?:us|os[ei]s)|embol(?:us|ism)|obstruction|perforation|insufficiency|failure|disease|syndrome|disorder|injur(?:y|ies)|(?<=\s)ca|\w{3,}itis|\w{3,}(?<!str)omas?|\w{3,}(?<!diagn)(?<!progn)(?<!anastom)osis"
 _SIGN, _ILL = (re.compile(rf"(?:.*[\s-])?(?:{p})", re.I | re.S) for p in (_SIGNS, _ILLS))
@@ -29,7 +29,8 @@ _EVENT = re.compile(r"(?:re-?)?admi\w+|discharg\w+|transfer\w*|referr\w+|hospita
 
 _FORM = re.compile(r"(?:tablets?|tabs?|capsules?|caps?|patch(?:es)?|inhalers?|sprays?|drops|cream|ointment|gel|lotion|suspension|solution|syrup|suppositor(?:y|ies)|lozenges?|nebuli[sz]ers?|elixir)\.?", re.I)
 
-_SHORT = {"Diagnosis": re.compile(r"(?:HTN|HLD|DM ?(?:2|II|I|1)?|T[12]DM|CAD|CHF|HF[rp]EF|COPD|CKD ?(?:[1-5]|I{1,3}|IV|V)?[ab]?|AKI|ESRD|A[- ]?fib|PE|DVT|TIA|CVA|N?STEMI|GERD|OSA|BPH|UTI|URI|PNA|PVD|PAD|OA|DJD|PTSD|ADHD|MDD|IBS|RA|SLE|MS|TB)"), "SymptomOrSign": re.compile(r"(?:SOB|DOE|CP|N/V|SI|HI|SI/HI|LBP|LOC|PND|BRBPR|RLQ pain|LLQ pain|RUQ pain|LUQ pain)")}
+_SHORT = {"Diagnosis": re.compile(r"(?:HTN|HLD|DM ?(?:2|II|I|1)?|T[12]DM|CAD|CHF|HF[rp]EF|COPD|CKD ?(?:[1-5]|I{1,3}|IV|V)?[ab]?|AKI|ESRD|A[- ]?fib|PE|DVT|TIA|CVA(?! (?:tenderness|angle|pain|percussion))|N?STEMI|GERD|OSA|BPH|UTI|URI|PNA|PVD|PAD|OA|DJD|PTSD|ADHD|MDD|IBS|RA|SLE|MS|TB)"), "SymptomOrSign": re.compile(r"(?:SOB|DOE|CP|N/V|SI|HI|SI/HI|LBP|LOC|PND|BRBPR|RLQ pain|LLQ pain|RUQ pain|LUQ pain)")}
+_ANGLE = re.compile(r"\s*(?:tenderness|angle|pain|percussion)", re.I) # the costovertebral angle
 _SIGNS_OF_WRITING = re.compile(r"d/t|w/o?|c/o|s/p|h/o|p/w|f/u|d/c'?d?|b/c|2/2|meds?|medications?|medicines?", re.I)
 _LASTS = re.compile(r"\d+ ?(?:wks?|weeks?|days?|d|months?|mos?|yrs?|years?|hrs?|hours?)", re.I)
 
@@ -41,6 +42,7 @@ def believable(text: str, start: int, end: int,
     "The category a mention keeps, the one its words have in any context, or none."
     words = text[start:end]
     if heading(text, start, end) or _SIGNS_OF_WRITING.fullmatch(words): return ""
+    if words == "CVA" and _ANGLE.match(text, end): return "BodyStructure"
     if short := next((k for k, p in _SHORT.items() if p.fullmatch(words)), ""): return short
     if label == "Dosage" and _LASTS.fullmatch(words): return "Time"
     if label in _CORE and (_PLAIN.fullmatch(words) or text[end:end + 1] == "-" and len(words) < 4): return ""

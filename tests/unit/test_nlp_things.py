@@ -63,3 +63,9 @@ def test_words_of_notes_have_their_codes():
     names = {"hepatitis": "K75.9", "loss of appetite": "R63.0", "Sore throat": "J02.9", "rheumatoid arthritis": "M06.9"}
     found = link([Entity(0, len(n), n, "Diagnosis") for n in names])
     assert {e.text: next(c.code for c in e.codes if "icd" in c.system) for e in found} == names
+
+
+def test_results_are_no_denials():
+    from healthlab.nlp import analyze
+    found = {e.text: (e.label, e.assertion.certainty) for e in analyze(["PHYSICAL EXAM:  No CVA tenderness.  Urinalysis today is microscopically negative.  No echocardiogram was done.  He had a stroke in 2010."])[0].entities}
+    assert found["CVA"][0] == "BodyStructure" and found["Urinalysis"] == ("ExaminationName", "positive") and found["echocardiogram"] == ("ExaminationName", "negative")
