@@ -96,12 +96,19 @@ def nlp(args):
 def synth(args):
     "learn a table, draw another, judge it; the rows go to zone synthetic only when its card passes"
     from healthlab.lake import Lake
-    from healthlab.synth import synthesize, synthesize_histories
+    from healthlab.synth import synthesize, synthesize_histories, synthesize_notes
     if args.table == "histories": made = synthesize_histories(Lake(), patients=args.rows, reason=args.reason, seed=args.seed)
+    elif args.table == "notes": made = synthesize_notes(Lake(), notes=args.rows, epsilon=args.epsilon, reason=args.reason, seed=args.seed)
     else: made = synthesize(Lake(), args.table, zone=args.zone, rows=args.rows, method=args.method, epsilon=args.epsilon, target=args.target, reason=args.reason, seed=args.seed)
     figures = made.figures()
-    print(f"{figures['rows']:,} rows of {args.table}: the card {'passes; they are in zone synthetic' if figures['passed'] else 'does not pass (' + ', '.join(figures['failed']) + '); no rows were kept'}")
-    return 0 if figures["passed"] else 1
+    count, what = figures.get("patients", figures.get("notes", figures["rows"])), {"histories": "patients", "notes": "notes"}.get(args.table, f"rows of {args.table}")
+    if figures["passed"]:
+        print(f"{count:,} {what}: the card passes; they are in zone synthetic")
+        return 0
+    print(f"the card does not pass, so nothing was kept of {what} drawn:")
+    for r in made.card.rules:
+        if not r.passed: print(f"  {r.name}: {r.figure:.4g}, allowed {r.limit:.4g} ({r.why})")
+    return 1
 
 def views(args):
     "make the flat research tables from zone deidentified"
@@ -274,9 +281,9 @@ def _data_verbs(verb):
     v.add_argument("--reason", default="", help="reidentify: why, in words")
     verb(nlp).add_argument("--zone", default="deidentified", help="where the notes are (default deidentified)")
     v = verb(synth)
-    v.add_argument("table", nargs="?", default="encounter", help="the table to learn (default encounter); histories: whole patients, from zone deidentified, as FHIR")
+    v.add_argument("table", nargs="?", default="encounter", help="the table to learn (default encounter); histories: whole patients, from zone deidentified, as FHIR; notes: notes to those patients")
     v.add_argument("--zone", default="research", help="research or deidentified")
-    v.add_argument("--rows", type=int, help="rows, of histories patients, to draw (default: as many as were learnt from)")
+    v.add_argument("--rows", type=int, help="rows, of histories patients, of notes notes, to draw (default: as many as were learnt from; a note a patient)")
     v.add_argument("--method", default="auto", help="auto, network, pairwise, marginals, dpsgd, or synthcity:<plugin>")
     v.add_argument("--epsilon", type=float, help="differential privacy's epsilon (default: none)")
     v.add_argument("--target", help="the column models predict")

@@ -7,5 +7,7 @@ __all__ = []
 from .card import Card, evaluate
 from .cohorts import SyntheticCohort, synthesize_histories
 from .constraints import Allowed, Order, Range, Sum
+from .documents import SyntheticNotes, synthesize_notes
 from .generator import Generator, fit, load, methods, save
+from .notes import NoteWriter, Written, fit_notes
 from .synthesize import Synthesis, synthesize

@@ -209,7 +209,9 @@ def _body(card: Card) -> str:
     verdict = "".join(f"<tr><td>{html.escape(r.name)}</td><td>{r.figure:.4g}</td><td>{r.limit:.4g}</td><td class='{'ok' if r.passed else 'no'}'>{'pass' if r.passed else 'fail'}</td><td>{html.escape(r.why)}</td></tr>" for r in card.rules)
     out.append(f"<table><tr><th>rule</th><th>figure</th><th>limit</th><th></th><th>what it is</th></tr>{verdict}</table>")
     if "generator" in f: out += ["<h3>Generator</h3>", _table([(k, "none" if v is None else v) for k, v in f["generator"].items()], ("", ""))]
-    a = f["fidelity"]
+    for title, head, rows in f.get("sections", ()): out += [f"<h3>{html.escape(title)}</h3>", _table(rows, head)]
+    a = f.get("fidelity")
+    if a is None: return "".join([*out, "</div>"])
     out += ["<h3>Fidelity</h3>", _table([(k, a["accuracy"].get(k, ""), a.get("fresh", {}).get(k, "")) for k in ("univariate", "bivariate", "trivariate", "overall") if k in a["accuracy"]] + [("detection", a["detection"], a.get("fresh", {}).get("detection", "")), ("α-precision", a["precision"], ""), ("β-recall", a["recall"], "")], ("", "synthetic", "fresh real rows"))]
     if "utility" in f: out += ["<h3>Utility: train on synthetic, test on real</h3>", _table([(n, v["real"], v["synthetic"], v["gap"]) for n, v in f["utility"]["learners"].items()], ("learner", "real", "synthetic", "gap"))]
     if f.get("groups"): out += ["<h3>Groups</h3>", _table([(g, v["real"], v["synthetic"], v["accuracy"]) for g, v in f["groups"].items()], ("group", "share, real", "share, synthetic", "accuracy"))]

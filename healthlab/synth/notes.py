@@ -225,6 +225,11 @@ class NoteWriter:
                together: int = 32,        # notes written at a time
               ) -> list[Written]:
         "A note with its labels for each record, in their order; a record whose notes are all refused gets none, and `refused` counts why."
+        kept = self.written(records, seed, temperature=temperature, likely=likely, tries=tries, together=together)
+        return [kept[i] for i in sorted(kept)]
+
+    def written(self, records: list, seed: int = 0, *, temperature: float = 1., likely: float = .97, tries: int = 3, together: int = 32) -> dict:
+        "As `sample`, by the record's number."
         if not records or any(isinstance(r, str) for r in records): raise InputError("records are lists of strings, one list a note", "", "For example [['female', '71 years', 'Asthma']]", "records-wrong")
         kept, left, self.refused = {}, list(range(len(records))), {"identifier": 0, "retold": 0, "empty": 0, "given up": 0}
         for turn in range(tries):
@@ -235,7 +240,7 @@ class NoteWriter:
             left = [i for i, f in zip(left, faults) if f is not None]
             if not left: break
         self.refused["given up"] = len(left)
-        return [kept[i] for i in sorted(kept)]
+        return kept
 
     def faults(self, written: list) -> list:
         "Why a note may not be given: identifier (the de-identification scan finds something), retold (a run of words beyond `[synth] run_most` or, of one patient's alone, `span_most`), empty; None: it may."

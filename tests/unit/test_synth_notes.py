@@ -6,10 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from healthlab.core import audit
 from healthlab.core.errors import InputError
+from healthlab.fhir.model import validate
 from healthlab.hospital import Hospital
 from healthlab.lake import Lake
-from healthlab.synth import load, save
+from healthlab.synth import load, save, synthesize_notes
+from healthlab.synth.documents import judge_notes, membership
 from healthlab.synth.notes import Written, cleaned, fit_notes, lake_notes, record_of, _read, _spelt
 from healthlab.synth.retelling import Told, words_of
 
@@ -107,3 +110,51 @@ def test_dp_sgd_keeps_to_its_epsilon():
                                          (lambda w: fit_notes([short(i) for i in range(30)], checkpoint="/nowhere/model"), "checkpoint|language model"), (lambda w: w.sample(["female"]), "records")])
 def test_bad_input_is_named(writer, call, named):
     with pytest.raises(InputError, match=named): call(writer)
+
+
+def put(lake, zone, kind, resources):
+    lake.write(zone, kind, pd.DataFrame([{"id": r["id"], "patient": r.pop("patient"), "resource": json.dumps(r | {"resourceType": kind})} for r in resources]), run_id="test", mode="overwrite")
+
+
+@pytest.fixture
+def ward(tmp_path, monkeypatch):
+    "A lake of 130 notes of as many patients, their drugs, and the labels that extraction found."
+    for k, v in {"LAKE_URL": "lake", "KEYS_FILE": "key", "AUDIT_PATH": "audit", "SYNTH_MODELS": "models"}.items(): monkeypatch.setenv(f"HEALTHLAB_{k}", str(tmp_path / v))
+    lake, notes = Lake(), [short(i) for i in range(130)]
+    drug = lambda i, p: {"id": f"m{i}", "patient": p, "medicationCodeableConcept": {"coding": [{"display": DRUGS[i % 3]}]}, "authoredOn": "2020-01-01"}
+    patient = lambda p: {"id": p, "patient": p, "gender": "female"}
+    put(lake, "deidentified", "Patient", [patient(n.patient) for n in notes])
+    put(lake, "deidentified", "MedicationRequest", [drug(i, n.patient) for i, n in enumerate(notes)])
+    put(lake, "deidentified", "DocumentReference", [{"id": f"d{i}", "patient": n.patient, "date": "2021-06-01", "type": {"text": "Ward note"}, "content": [{"attachment": {"contentType": "text/plain", "data": base64.b64encode(n.text.encode()).decode()}}]} for i, n in enumerate(notes)])
+    lake.write("research", "nlp_entity", pd.DataFrame([{"document": f"d{i}", "start": a, "end": b, "label": x} for i, n in enumerate(notes) for a, b, x in n.spans]), run_id="test")
+    put(lake, "synthetic", "Patient", [patient(f"s{i}") for i in range(12)])
+    put(lake, "synthetic", "MedicationRequest", [drug(i, f"s{i}") for i in range(12)])
+    put(lake, "synthetic", "Encounter", [{"id": f"e{i}", "patient": f"s{i}", "period": {"start": "2022-03-04T10:00:00Z"}} for i in range(12)])
+    return lake
+
+
+def test_notes_are_written_to_synthetic_patients_and_kept_when_the_card_passes(ward, monkeypatch):
+    for k, v in {"NOTE_GAP": ".6", "GIVEN_UP_MOST": ".7"}.items(): monkeypatch.setenv(f"HEALTHLAB_SYNTH_{k}", v)
+    made = synthesize_notes(ward, settings=SMALL, reason="teaching")
+    assert made.card.passed and "Longest runs of words" in made.card.to_html() and made.learnt == 104 and made.asked == 12, made.card
+    rows, labels = ward.read("synthetic", "DocumentReference").to_pylist(), ward.read("synthetic", "note_entity").to_pylist()
+    assert len(rows) == len(made.notes) == made.figures()["notes"] and {r["patient"] for r in rows} <= {f"s{i}" for i in range(12)}
+    text = {r["id"]: base64.b64decode(json.loads(r["resource"])["content"][0]["attachment"]["data"]).decode() for r in rows}
+    assert labels and all(text[x["document"]][x["start"]:x["end"]] == x["text"] for x in labels)
+    assert not [i for r in rows for i in validate(r["resource"].encode()) if i.severity in ("error", "fatal")]
+    events = audit.entries().column("event").to_pylist()
+    assert "synth.ask" in events and "synth.made" in events
+    monkeypatch.setenv("HEALTHLAB_SYNTH_RUN_MOST", "0")
+    card = judge_notes(made.writer, made.notes, [short(i) for i in range(60)], [short(i) for i in range(60, 90)], 12)
+    assert not card.passed and "longest run of words" in [r.name for r in card.rules if not r.passed]
+
+
+def test_an_attacker_with_the_notes_knows_whose_were_repeated():
+    notes = [Written(f"Came on day {i * 37 % 101} by the {i * 53 % 97} tram, wore {i * 71 % 89} rings, spoke of {i * 29 % 83} ships.") for i in range(80)]
+    assert membership(notes[:40], notes[:40], notes[40:])["low"] > .9 and membership(notes[:40], notes[40:60], notes[60:])["low"] < .55
+
+
+def test_without_synthetic_patients_no_notes_are_written(ward):
+    put(ward, "synthetic", "Encounter", [{"id": "e", "patient": "nobody", "period": {"start": "2022"}}])
+    ward.write("synthetic", "Patient", pd.DataFrame({"id": pd.Series(dtype=str), "patient": pd.Series(dtype=str), "resource": pd.Series(dtype=str)}), run_id="test", mode="overwrite")
+    with pytest.raises(InputError, match="synth histories"): synthesize_notes(ward)
