@@ -46,21 +46,48 @@ def rest(parts: list, day: float) -> list:
     return [(max(a, day), b, here) for a, b, here in parts if b > day] or parts[-1:]
 
 # %% ../../nbs/library/60_synth/68b_clocks.ipynb #fa4971f5
-def leaders(firsts: np.ndarray, spans: np.ndarray) -> np.ndarray:
-    "Per kind the kind it follows, -1 for none. `firsts` (people, kinds): day of the first, inf when there was none; `spans`: days of each life."
-    ended = np.minimum(firsts, spans[:, None])
-    rate = np.isfinite(firsts).sum(0) / np.maximum(ended.sum(0), 1.)
-    k = firsts.shape[1]
-    seen, expected = np.zeros((k, k)), np.zeros((k, k))
-    for p in range(k):
-        who = np.isfinite(firsts[:, p])
-        after = firsts[who, p][:, None]
-        seen[p] = (np.isfinite(firsts[who]) & (firsts[who] > after)).sum(0)
-        expected[p] = np.clip(ended[who] - after, 0, None).sum(0) * rate
-    gain = np.where((seen > expected) & (seen >= 5), seen * np.log(np.maximum(seen, 1) / (expected + 1e-9)) - (seen - expected), 0.)
-    np.fill_diagonal(gain, 0)
-    best = gain.argmax(0)
-    return np.where(gain[best, np.arange(k)] > 8, best, -1) # e^8: not by chance among some thousand pairs
+def _likely(lives: list, k: int, marks: list) -> float:
+    "Log-likelihood, less a rate each, of a kind's times, told by the days since the last of `marks` (itself first). `lives`: (begin, span, kind -> days)."
+    gaps, after, hit = [], [], []
+    for begun, span, by in lives:
+        last, state = begun, -1
+        for d, i in [*sorted((d, i) for i, m in enumerate(marks) for d in by.get(m, ())), (span, -1)]:
+            if state >= 0 or d > begun:
+                gaps.append(d - last)
+                after.append(state)
+                hit.append(i == 0)
+            last, state = d, i
+    gaps, after, hit = np.array(gaps), np.array(after), np.array(hit)
+    low, high, out = np.array([0., *EDGES]), np.array([*EDGES, np.inf]), 0.
+    for s in range(-1, len(marks)):
+        g, h = gaps[after == s], hit[after == s]
+        time = np.array([g.sum()]) if s < 0 else (np.minimum(g[:, None], high) - np.minimum(g[:, None], low)).sum(0)
+        n = np.array([h.sum()]) if s < 0 else np.bincount(np.searchsorted(EDGES, g[h], "right"), minlength=len(low))
+        out += (n[n > 0] * np.log(n[n > 0] / np.maximum(time[n > 0], .5))).sum() - (time > 0).sum()
+    return float(out)
+
+def leaders(lives: list, k: int, near: list, most: int = 2, least: float = 15.) -> list:
+    "Of the kinds `near`, those that a kind follows, the most telling first."
+    out, best = [], _likely(lives, k, [k])
+    for _ in range(min(most, len(near))):
+        found, q = max((_likely(lives, k, [k, *out, q]), -q) for q in near if q not in out) if len(out) < len(near) else (best, 0)
+        if found < best + least: break
+        out, best = [*out, -q], found
+    return out
+
+# %% ../../nbs/library/60_synth/68b_clocks.ipynb #6b1c0e02
+def _by_kind(told) -> dict:
+    "Kind -> days, of one life."
+    out = defaultdict(list)
+    for day, k in told: out[k].append(day)
+    return out
+
+def _followed(lives: list, told: list, kinds: int) -> list:
+    "Per kind its leaders, looked for among the five kinds that come right before it most often."
+    before = defaultdict(Counter)
+    for days_ in told:
+        for (_, a), (_, b) in zip(days_, days_[1:]): before[b][a] += a != b
+    return [leaders(lives, k, sorted(q for q, n in before[k].most_common(5) if n >= 5)) for k in range(kinds)]
 
 # %% ../../nbs/library/60_synth/68b_clocks.ipynb #5463395a
 def _places(k, status, since, here) -> tuple:
@@ -85,13 +112,12 @@ def _count(clocks, lives):
     clocks.hits, clocks.time, clocks.who, clocks.seen = Counter(), Counter(), defaultdict(set), set()
     total, gone, everyone = Counter(), Counter(), defaultdict(set)
     for span, h, told in lives:
-        parts, times = rest(segments(h.sex, h.birth, clocks.cut, span), told[0][0]), defaultdict(list)
+        parts, times = rest(segments(h.sex, h.birth, clocks.cut, span), told[0][0]), _by_kind(told)
         for a, b, here in parts:
             total[here] += b - a
             everyone[here].add(h.patient)
-        for day, k in told: times[k].append(day)
-        for k, p in enumerate(clocks.leader):
-            if k in times or p in times: _walk(clocks, h.patient, parts, span, k, times.get(k, []), times.get(p, []), gone, told[0])
+        for k, ps in enumerate(clocks.follows):
+            if k in times or any(p in times for p in ps): _walk(clocks, h.patient, parts, span, k, times.get(k, []), [times.get(p, []) for p in ps], gone, told)
     for (here, t), k in product(total.items(), range(len(clocks.kinds))):
         for c in _places(k, "new", None, here):
             clocks.time[c] += t - gone[k, here]
@@ -99,9 +125,10 @@ def _count(clocks, lives):
     clocks.shared = {c for c, who in clocks.who.items() if len(who) >= clocks.floor}
     del clocks.who
 
-def _walk(clocks, who, parts, span, k, own, led, gone, opening):
-    "One person's time and encounters of one kind; the one that opened the record came at no rate."
-    marks = sorted({(d, "had") for d in own} | {(d, "led") for d in led if not own or d < own[0]})
+def _walk(clocks, who, parts, span, k, own, led, gone, told):
+    "One person's time and encounters of one kind; those that open and close the record came at no rate."
+    opening, closing = told[0], told[-1]
+    marks = sorted({(d, "had") for d in own} | {(d, f"led{i}") for i, days_ in enumerate(led) for d in days_})
     status, origin, last = "new", None, opening[0]
     for n, (day, what) in enumerate([*marks, (span, "end")]):
         for here, bin_, t in _pieces(parts, last, day, origin):
@@ -110,15 +137,15 @@ def _walk(clocks, who, parts, span, k, own, led, gone, opening):
             for c in _places(k, status, bin_, here):
                 clocks.time[c] += t
                 clocks.who[c].add(who)
-        if what == "had" and (n or (day, k) != opening):
+        if what == "had" and (n or (day, k) != opening) and (day, k) != closing:
             here = next((s for a, b, s in parts if a <= day < b), parts[-1][2])
             clocks.seen.add((k, here))
             for c in _places(k, status, None if origin is None else bisect.bisect_right(EDGES, day - origin), here): clocks.hits[c] += 1
         status, origin, last = what, day, day
 
-def _next(clocks, k, status, day, parts, rng) -> float:
-    "The day of the next of a kind after a day on which one was (had), or its leader was (led); inf when the life ends before."
-    left = rng.exponential()
+def _next(clocks, k, status, day, parts, rng, again: bool) -> float:
+    "The day of the next of a kind after a day on which one was (had), or one of its leaders was (led0, led1); inf when the life ends before."
+    left = rng.exponential() / clocks.factor["again" if again else "first"][k]
     for here, bin_, t in _pieces(parts, day, parts[-1][1], day):
         rate = clocks.rate(k, status, bin_, here)
         if rate * t >= left: return day + left / rate
@@ -128,18 +155,15 @@ def _next(clocks, k, status, day, parts, rng) -> float:
 # %% ../../nbs/library/60_synth/68b_clocks.ipynb #e5143177
 class Clocks:
     "Rates of every kind of encounter, learnt from lives. `draw` gives the days of a new life."
-    def __init__(self, people: list, kind_of, cut, end, floor: int):
+    def __init__(self, people: list, kind_of, cut, floor: int):
         self.cut, self.floor = cut, floor
         self.kinds = sorted({kind_of(v) for h in people for v in h.visits})
         self.at = {k: i for i, k in enumerate(self.kinds)}
-        lives = [(days(min(end, h.died or end) - h.birth), h, [(days(v.start - h.birth), self.at[kind_of(v)]) for v in h.visits]) for h in people]
-        lives = [(max(span, told[-1][0] + 1), h, told) for span, h, told in lives]
-        firsts = np.full((len(lives), len(self.kinds)), np.inf)
-        for row, (_, _, told) in zip(firsts, lives):
-            for day, k in reversed(told): row[k] = day
-        begun = np.array([told[0][0] for _, _, told in lives])
-        self.leader = leaders(firsts - begun[:, None], np.array([span for span, _, _ in lives]) - begun)
-        self.known, self.fresh, self.factor = {}, {}, np.ones(len(self.kinds))
+        lives = [(h, [(days(v.start - h.birth), self.at[kind_of(v)]) for v in h.visits]) for h in people]
+        lives = [(told[-1][0] + 1, h, told) for h, told in lives] # who is seen no more was not passed over
+        self.follows = _followed([(told[0][0], span, _by_kind(told)) for span, _, told in lives], [told for _, _, told in lives], len(self.kinds))
+        self.led = {p: [(k, f"led{ps.index(p)}") for k, ps in enumerate(self.follows) if p in ps] for p in {p for ps in self.follows for p in ps}}
+        self.known, self.fresh, self.factor = {}, {}, {s: np.ones(len(self.kinds)) for s in ("first", "again")}
         _count(self, lives)
 
     def rate(self, k, status, since, here) -> float:
@@ -150,18 +174,19 @@ class Clocks:
             for c in _places(*key) if (k, here) in self.seen else ():
                 if c in self.shared and self.time[c] > 0: rate = self.hits[c] / self.time[c] if rate is None else (self.hits[c] + 2) / (self.time[c] + 2 / rate) if rate else 0.
             self.known[key] = rate or 0.
-        return self.known[key] * self.factor[k]
+        return self.known[key]
 
-    def weigh(self, ratios: dict):
-        "Multiply the rates of kinds."
+    def weigh(self, which: str, ratios: dict):
+        "Multiply the rates of kinds: of the first a person has, or of those that come again."
+        f = self.factor[which]
         for k, r in ratios.items():
-            if k in self.at: self.factor[self.at[k]] = np.clip(self.factor[self.at[k]] * r, .05, 20)
+            if k in self.at: f[self.at[k]] = np.clip(f[self.at[k]] * r, .05, 20)
 
     def _firsts(self, parts, rng) -> np.ndarray:
         "The day of the first of every kind, from the record's beginning on."
         left, out = rng.exponential(size=len(self.kinds)), np.full(len(self.kinds), np.inf)
         for a, b, here in parts:
-            rates = self.firsts(here) * self.factor
+            rates = self.firsts(here) * self.factor["first"]
             now = np.isinf(out) & (rates * (b - a) >= left)
             out[now] = a + left[now] / rates[now]
             left = left - rates * (b - a)
@@ -169,20 +194,20 @@ class Clocks:
 
     def firsts(self, here) -> np.ndarray:
         "Rates of all kinds for who had none, (kinds,)."
-        if here not in self.fresh: self.fresh[here] = np.array([self.rate(k, "new", None, here) / self.factor[k] for k in range(len(self.kinds))])
+        if here not in self.fresh: self.fresh[here] = np.array([self.rate(k, "new", None, here) for k in range(len(self.kinds))])
         return self.fresh[here]
 
-    def draw(self, sex, birth, span: float, rng, opening: tuple = None, most: int = 2000) -> list[tuple[float, tuple]]:
-        "(day of life, kind) of the encounters of a life of `span` days, in order; at most `most`. `opening`: day and kind of the first; None: the record begins at birth, with whatever comes."
-        parts = rest(segments(sex, birth, self.cut, span), opening[0] if opening else 0.)
-        due, had, out = self._firsts(parts, rng), set(), []
+    def draw(self, sex, birth, span: float, rng, opening: tuple = None, closing: tuple = None, most: int = 2000) -> list[tuple[float, tuple]]:
+        "(day of life, kind) of the encounters until day `span`, in order; at most `most`. `opening`: kind of the first, with its day, None: the record begins at birth, with whatever comes; `closing`: kind of the last, on day `span`."
+        begun = opening[0] if opening else 0.
+        parts = rest(segments(sex, birth, self.cut, max(span, begun + .01)), begun)
+        due, out, had = self._firsts(parts, rng), [], set()
         if opening: due[self.at[opening[1]]] = opening[0]
         while np.isfinite(due).any() and len(out) < most:
             k = int(due.argmin())
             day = float(due[k])
             out.append((day, self.kinds[k]))
             had.add(k)
-            due[k] = _next(self, k, "had", day, parts, rng)
-            for j in np.flatnonzero(self.leader == k):
-                if j not in had: due[j] = _next(self, j, "led", day, parts, rng)
-        return out
+            due[k] = _next(self, k, "had", day, parts, rng, True)
+            for j, how in self.led.get(k, ()): due[j] = _next(self, j, how, day, parts, rng, j in had)
+        return [*out, (span, closing)] if closing is not None else out

@@ -12,6 +12,7 @@ import pandas as pd
 
 from ..core.settings import settings
 from .card import Card, Rule, evaluate
+from .courses import Known
 from .emission import bundle, resources
 from .histories import days
 
@@ -44,20 +45,28 @@ def _occurrences(people) -> dict:
         for c, at in mine.items(): out[c].append(np.array(at))
     return out
 
+def _transitions(people, real, floor) -> tuple[Counter, set]:
+    "How often an encounter of a kind comes after another, and transitions that `floor` people have; kinds as at least `floor` of the real people have them."
+    known, who = Known(real, floor), defaultdict(set)
+    told = [(h.patient, [known.kind(v) for v in h.visits]) for h in people]
+    for name, kinds in told:
+        for c in zip(kinds, kinds[1:]): who[c].add(name)
+    return Counter(c for _, kinds in told for c in zip(kinds, kinds[1:])), {c for c, w in who.items() if len(w) >= floor}
+
 def _apart(x: float, y: float) -> float: return abs(y / x - 1) if x else 0.
 
-def sequences(real: list, synthetic: list, codes: int = 50, least: int = 30) -> dict:
+def sequences(real: list, synthetic: list, codes: int = 50, least: int = 30, floor: int = 5) -> dict:
     """Relative differences of the `codes` commonest concepts: records a person; mean days between a person's records of one (where `least` were seen);
-    and of the commonest transitions between kinds of encounters: times a person."""
+    and of the commonest transitions between kinds of encounters: times a person. What fewer than `floor` real people have is never shown, whatever the generator:
+    codes and transitions of so few are not counted, and a kind of encounter that so few have counts as its broader one."""
     a, s = _occurrences(real), _occurrences(synthetic)
-    top = [c for c, _ in Counter({c: sum(map(len, t)) for c, t in a.items()}).most_common(codes)]
+    top = [c for c, _ in Counter({c: sum(map(len, t)) for c, t in a.items() if len(t) >= floor}).most_common(codes)]
     per = lambda t, n: sum(map(len, t)) / n
     gaps = lambda t: np.concatenate([[], *(g[g > 0] for g in map(np.diff, t))])
     counts = {_name(c): _apart(per(a[c], len(real)), per(s.get(c, []), len(synthetic))) for c in top}
     intervals = {_name(c): _apart(float(gaps(a[c]).mean()), float(gaps(s.get(c, [])).mean()) if len(gaps(s.get(c, []))) else 0.) for c in top if len(gaps(a[c])) >= least}
-    pairs = lambda people: Counter((v.kind, w.kind) for h in people for v, w in zip(h.visits, h.visits[1:]))
-    p, q = pairs(real), pairs(synthetic)
-    transitions = {" > ".join("/".join(filter(None, k)) for k in c): _apart(n / len(real), q[c] / len(synthetic)) for c, n in p.most_common(codes) if n >= least}
+    (p, shared), (q, _) = _transitions(real, real, floor), _transitions(synthetic, real, floor)
+    transitions = {" > ".join("/".join(filter(None, k)) for k in c): _apart(n / len(real), q[c] / len(synthetic)) for c, n in Counter({c: n for c, n in p.items() if c in shared}).most_common(codes) if n >= least}
     return {n: {"mean": float(np.mean([*d.values()] or [0.])), "within": float(np.mean([x <= .05 for x in d.values()] or [1.])), "of": len(d), "worst": max(d.items(), key=lambda x: x[1], default=("", 0.))} for n, d in (("counts", counts), ("intervals", intervals), ("transitions", transitions))}
 
 # %% ../../nbs/library/60_synth/68e_longitudinal.ipynb #82d5e2df

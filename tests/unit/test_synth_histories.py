@@ -60,7 +60,7 @@ def test_a_clock_keeps_a_yearly_check_and_what_follows_a_diagnosis():
         ill = 6000 + 20 * i
         at = [(d, "check") for d in range(5500, 9000, 365)] + [(d, "follow-up" if d > ill else "diagnosis") for d in range(ill, 9000, 90) if i % 2]
         told.append(History(str(i), "female", birth, None, {}, sorted((Visit(k, birth + timedelta(days=d + rng.normal(0, 4)), 30., "") for d, k in at), key=lambda v: v.start)))
-    clocks = Clocks(told, lambda v: v.kind, change(told), birth + timedelta(days=9000), 5)
+    clocks = Clocks(told, lambda v: v.kind, change(told), 5)
     lives = [clocks.draw("female", birth, 9000., rng, (5500., "check")) for _ in range(60)]
     assert all(one[0] == (5500., "check") for one in lives), "a record begins with what it was opened for"
     gaps = {k: np.concatenate([np.diff([d for d, what in one if what == k]) for one in lives]) for k in ("check", "follow-up")}
