@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['CATEGORY', 'CORE', 'Code', 'Entity', 'model', 'abbreviations', 'repeated', 'recognise']
 
-# %% ../../nbs/library/50_nlp/53_entities.ipynb #85d63575
+# %% ../../nbs/library/50_nlp/53_entities.ipynb #544cdfa9
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from ..core.settings import settings
 from ..encoder import Tagger
 from .assertion import Assertion
 from .checkpoint import category, checkpoint, named
-from .multitask import CHANNELS, decode, head_of, log_softmax, logits
+from .multitask import CHANNELS, decode, followed, head_of, log_softmax, logits, readings, reread
 from .plausible import believable, marked, signed
 from .things import allergens, things
 
@@ -130,10 +130,10 @@ def repeated(text: str, found: list[Entity], least: float = .9) -> list[Entity]:
         out += [Entity(m.start(), m.end(), m[0], e.label, e.score * .9) for m in re.finditer(r"(?<![\w-])" + re.escape(words) + r"(?![\w-])", text)]
     return out
 
-# %% ../../nbs/library/50_nlp/53_entities.ipynb #5c1d7e03
-def _head(tagger, words, y, text: str, name: str, least: float = 0.) -> list[Entity]:
+# %% ../../nbs/library/50_nlp/53_entities.ipynb #01853c57
+def _head(tagger, words, y, text: str, name: str, least: float = 0., chained: bool = False) -> list[Entity]:
     names = CATEGORY.get(name)
-    return [Entity(m.start, m.end, text[m.start:m.end], names.get(m.label, "") if names else m.label, round(p, 4)) for m, p in decode(words, y, head_of(tagger, name)) if p >= least and (not names or m.label in names)]
+    return [Entity(m.start, m.end, text[m.start:m.end], names.get(m.label, "") if names else m.label, round(p, 4)) for m, p in decode(words, y, head_of(tagger, name), followed(tagger, name) if chained else None) if p >= least and (not names or m.label in names)]
 
 _INHERITED = re.compile(r"\b(?:genes?|genetic\w*|mutations?|mutant|mutated|alleles?|chromosom\w+|linkage|locus|loci|genotyp\w+|phenotyp\w+|exons?|introns?|codon|heterozyg\w+|homozyg\w+|hereditary|inherited|autosomal|recessive|dominant|carriers?|kindred|pedigrees?|polymorphism|haplotyp\w+|cDNA|DNA|mRNA|deletions?|frameshift|missense|BRCA\w*|protein|encod\w+|germline)\b", re.I)
 
@@ -174,7 +174,7 @@ def _home(found: list[Entity]) -> bool:
     "Whether a note is like those the hospital's head learnt from: it is sure of nearly all it sees."
     return bool(found) and sum(e.score >= _SURE for e in found) >= .9 * len(found)
 
-# %% ../../nbs/library/50_nlp/53_entities.ipynb #5f70a1db
+# %% ../../nbs/library/50_nlp/53_entities.ipynb #4b678436
 _PROBLEM = ("Diagnosis", "SymptomOrSign")
 
 def _whole(diseases: list[Entity], parts: list[Entity]) -> list[Entity]:
@@ -227,7 +227,7 @@ def _merged(tagger, words, y, text: str) -> tuple[list[Entity], dict[str, float]
         found = sum(ask(0., "hospital"), [])
         found = _allergic(text, found if _home(found) else _elsewhere_noted(ask, found, text))
     else:
-        found = sum(ask(0., *("own", "maccrobat")[best != "own":]), [])
+        found = sum((_head(tagger, words, y, text, n, chained=True) for n in _known(tagger, *("own", "maccrobat")[best != "own":])), [])
         for more in ask(.7, "bc5cdr"): found = _fill(found, more)
         found = _allergic(text, _fill(found, _ruled(text)))
     more = [Entity(a, b, text[a:b], label, p) for a, b, label, p in things(text)]
@@ -236,7 +236,7 @@ def _merged(tagger, words, y, text: str) -> tuple[list[Entity], dict[str, float]
     found = _fill(found, more)
     return sorted(found, key=lambda e: (e.start, e.end)), genre
 
-# %% ../../nbs/library/50_nlp/53_entities.ipynb #dcab097c
+# %% ../../nbs/library/50_nlp/53_entities.ipynb #b8536f35
 def _elsewhere(name: str, texts: list[str], head: str | None, threads: int) -> list[list[Entity]]:
     "The mentions a checkpoint finds, and beside them what rules and lists find."
     if head: raise HealthlabError("a checkpoint has no heads", Path(name).name, "Leave head= out, or name weights that train_ner wrote", "nlp-head")
@@ -252,8 +252,10 @@ def recognise(texts: list[str],
     name, threads = str(name or settings().get("nlp", "model")), threads or settings().int("nlp", "threads")
     if named(name): return _elsewhere(name, texts, head, threads)
     tagger = model(name)
-    words, rows = logits(tagger, texts, threads=threads)
+    words, rows = logits(tagger, texts, readings=readings(tagger, head) if head else 1, threads=threads)
     if head:
-        h = head_of(tagger, head)
-        return [[Entity(m.start, m.end, t[m.start:m.end], m.label, round(p, 4)) for m, p in decode(w, y, h)] for t, w, y in zip(texts, words, rows)]
+        h, after = head_of(tagger, head), followed(tagger, head)
+        return [[Entity(m.start, m.end, t[m.start:m.end], m.label, round(p, 4)) for m, p in decode(w, y, h, after)] for t, w, y in zip(texts, words, rows)]
+    if twice := [n for n, y in enumerate(rows) if len(y) and max((g := _genres(tagger, y)), key=g.get) == "case report"]:
+        for n, y in zip(twice, reread(tagger, [texts[n] for n in twice], [words[n] for n in twice], [rows[n] for n in twice], threads=threads)): rows[n] = y
     return [_merged(tagger, w, y, t)[0] for t, w, y in zip(texts, words, rows)]

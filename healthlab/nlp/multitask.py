@@ -2,9 +2,11 @@
 
 # %% auto #0
 __all__ = ['ENDINGS', 'CHANNELS', 'Head', 'heads', 'ending', 'viterbi', 'mentions', 'log_softmax', 'Plan', 'Item', 'items',
-           'Average', 'logits', 'head_of', 'decode', 'evaluate', 'held_out', 'train']
+           'Average', 'logits', 'reread', 'head_of', 'habits', 'readings', 'followed', 'decode', 'evaluate', 'held_out',
+           'train']
 
-# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #0150789b
+# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #8df5d82c
+import base64
 import math
 import random
 import time
@@ -237,7 +239,7 @@ def _network(encoder: Base, outputs: int, plan: Plan, start: Tagger | None):
     w = merged(own, start.learnt) | {"word": own["word"], **{k: v for k, v in start.learnt.items() if k.startswith("word.")}} if start else own
     return network(w, layers=encoder.layers, heads=encoder.heads, labels=outputs, eps=encoder.eps, channels={"shape": 1 + SHAPES * 3, "ending": 1 + ENDINGS}, drop=plan.dropout, words=plan.words)
 
-# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #da40a7a5
+# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #8c97f73d
 def _answers(tagger: Tagger, made, threads: int) -> list:
     "Joint logits at the words of each window; None for windows without words."
     run, whole, names = tagger.session(threads), tagger.steady, ("shape", *tagger.channels)
@@ -251,18 +253,37 @@ def _answers(tagger: Tagger, made, threads: int) -> list:
         for i, p in zip(group, y): got[i] = p
     return got
 
-def logits(tagger: Tagger, # trained by `train`
-           texts: list[str],
-           *, threads: int = 1
-          ) -> tuple[list[list], list[np.ndarray]]: # words (text, start, end, token) of each text; (words, columns) of each
-    "Joint logits of every head at each word."
-    made = windows(texts, tagger.encoder, tagger.channels, tagger.card["size"], tagger.card["most"])
+_CUTS = ((1., 1.), (.91, .635)) # tokens and characters of a window of each reading, relative to those learnt with
+
+def _read(tagger: Tagger, texts: list[str], cut: tuple[float, float], threads: int) -> tuple[list[list], list[np.ndarray]]:
+    made = windows(texts, tagger.encoder, tagger.channels, int(tagger.card["size"] * cut[0]), int(tagger.card["most"] * cut[1]))
     words, rows = [[] for _ in texts], [[] for _ in texts]
     for w, y in zip(made.words, _answers(tagger, made, threads)):
         if w: words[w[0][0]] += w; rows[w[0][0]].append(y)
     width = len(tagger.card["labels"])
     return words, [np.concatenate(r) if r else np.zeros((0, width), np.float32) for r in rows]
 
+def _onto(words: list, other: list, rows: np.ndarray) -> np.ndarray:
+    "Another reading's rows at these words; a word the other cut elsewhere has the row of the next."
+    starts = np.array([w[1] for w in other])
+    return rows[np.minimum(np.searchsorted(starts, [w[1] for w in words]), len(other) - 1)] if len(other) else np.zeros((len(words), rows.shape[1]), np.float32)
+
+def logits(tagger: Tagger, # trained by `train`
+           texts: list[str],
+           *, readings: int = 1, # 2: read again, cut into other windows, and take the mean (twice the time; what stands at a window's edge is understood better)
+           threads: int = 1
+          ) -> tuple[list[list], list[np.ndarray]]: # words (text, start, end, token) of each text; (words, columns) of each
+    "Joint logits of every head at each word."
+    words, rows = _read(tagger, texts, _CUTS[0], threads)
+    return words, reread(tagger, texts, words, rows, threads=threads) if readings > 1 else rows
+
+def reread(tagger: Tagger, texts: list[str], words: list[list], rows: list[np.ndarray], # as `logits` gave them
+           *, threads: int = 1) -> list[np.ndarray]:
+    "The mean of what `logits` gave and of a reading in other windows."
+    others = _read(tagger, texts, _CUTS[1], threads)
+    return [(y + _onto(w, *other)) / 2 for w, y, *other in zip(words, rows, *others)]
+
+# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #ef270186
 def head_of(tagger: Tagger, name: str # a corpus
            ) -> Head:
     "A head by its name. `HealthlabError` names those there are."
@@ -270,11 +291,56 @@ def head_of(tagger: Tagger, name: str # a corpus
     if name not in known: raise HealthlabError("no such head", name, f"Known are {', '.join(known)}", "nlp-head")
     return known[name]
 
-def decode(words: list, y: np.ndarray, head: Head) -> list[tuple[Mention, float]]:
+_HABIT, _MOST = .2, 3. # weight of a habit beside what the words say; largest logarithm of a ratio
+
+def habits(tagger: Tagger, name: str, # a head
+           examples: list[Example]    # labelled texts
+          ) -> str: # for the card
+    "How much likelier (logarithm of the ratio) each tag is after each other than by itself, counted in labelled texts: a severity stands before a sign, a value after a test. As text: base64 of one byte for each pair."
+    h = head_of(tagger, name)
+    count = np.full((h.size, h.size), .1)
+    for i in items(examples, h, tagger.encoder, Plan(size=tagger.card["size"], most=tagger.card["most"])): np.add.at(count, (i.tags[name][:-1], i.tags[name][1:]), 1)
+    ratio = np.log(count / count.sum(1, keepdims=True)) - np.log(count.sum(0) / count.sum())
+    return base64.b64encode(np.rint(ratio.clip(-_MOST, _MOST) / _MOST * 127).astype(np.int8).tobytes()).decode()
+
+def readings(tagger: Tagger, name: str) -> int:
+    "How many times texts are read for a head: twice where its labels are many and their order is known."
+    return 2 if name in tagger.card.get("habits", {}) else 1
+
+def followed(tagger: Tagger, name: str) -> np.ndarray | None:
+    "(tags, tags) what a tag adds to the one after it, with what must not follow ruled out; None where the card knows no habits of a head."
+    told = tagger.card.get("habits", {}).get(name)
+    if told is None: return None
+    size = head_of(tagger, name).size
+    out = np.frombuffer(base64.b64decode(told), np.int8).reshape(size, size) / 127 * (_MOST * _HABIT)
+    inside = np.arange(2, size, 2)
+    kept = out[inside - 1, inside].copy(), out[inside, inside].copy()
+    out[:, inside] = -np.inf
+    out[inside - 1, inside], out[inside, inside] = kept
+    return out
+
+def _chained(logp: np.ndarray, follows: np.ndarray) -> np.ndarray:
+    "The likeliest sequence of tags, each with what the one before it adds."
+    n = len(logp)
+    best, back = logp[0].copy(), np.zeros((n, logp.shape[1]), np.int64)
+    best[2::2] = -np.inf
+    for i in range(1, n):
+        sums = best[:, None] + follows
+        back[i] = sums.argmax(0)
+        best = sums.max(0) + logp[i]
+    path = np.zeros(n, np.int64)
+    path[-1] = best.argmax()
+    for i in range(n - 1, 0, -1): path[i - 1] = back[i, path[i]]
+    return path
+
+# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #64b2f855
+def decode(words: list, y: np.ndarray, head: Head,
+           follows: np.ndarray | None = None # of `followed`: what a tag adds to the one after it
+          ) -> list[tuple[Mention, float]]:
     "A head's mentions in one text, each with the mean probability of its words."
     if not words: return []
     logp = log_softmax(y[:, head.offset:head.offset + head.size])
-    path = viterbi(logp)
+    path = viterbi(logp) if follows is None else _chained(logp, follows)
     p = np.exp(logp)
     out = []
     for a, b, label, first, last in mentions(path, words, head.labels):
@@ -287,7 +353,7 @@ def evaluate(tagger: Tagger, held: dict[str, list[Example]], *, threads: int = 1
     out = {}
     for name, examples in held.items():
         h = head_of(tagger, name)
-        found = [[m for m, _ in decode(w, y, h)] for w, y in zip(*logits(tagger, [e.text for e in examples], threads=threads))]
+        found = [[m for m, _ in decode(w, y, h, followed(tagger, name))] for w, y in zip(*logits(tagger, [e.text for e in examples], readings=readings(tagger, name), threads=threads))]
         out[name] = score([longest([Mention(m.start, m.end, m.label) for m in e.mentions if m.label in h.labels]) for e in examples], found)
     return out
 

@@ -202,3 +202,21 @@ def test_markup_and_relatives():
     d = analyze(["<p>Assessment:<br/>Type&nbsp;2 diabetes &amp; hypertension.</p><p>Mother had asthma.</p>"])[0]
     assert [(e.text, e.assertion.association) for e in d.entities if e.label == "Diagnosis"] == [("Type 2 diabetes", "subject"), ("hypertension", "subject"), ("asthma", "other")]
     assert all(c for e in d.entities if e.label == "Diagnosis" for c in [e.codes])
+
+
+def test_two_readings_and_what_follows_what():
+    import numpy as np
+
+    from healthlab.nlp.multitask import decode, followed, head_of, logits, readings
+    tagger, text = model(), "She had severe abdominal pain and a serum creatinine of 2.1 mg/dL. " * 14
+    (words,), (once,) = logits(tagger, [text])
+    _, (twice,) = logits(tagger, [text], readings=2)
+    assert once.shape == twice.shape and not np.allclose(once, twice) and np.abs(once - twice).mean() < 2
+    h, after = head_of(tagger, "maccrobat"), followed(tagger, "maccrobat")
+    assert readings(tagger, "maccrobat") == 2 and readings(tagger, "bc5cdr") == 1 and followed(tagger, "bc5cdr") is None
+    begins, goes_on = 1 + 2 * h.labels.index("Severity"), 2 + 2 * h.labels.index("Sign_symptom")
+    assert after[begins, goes_on] == -np.inf and after[goes_on - 1, goes_on] > 0 and after[begins, goes_on - 1] > after[0, goes_on - 1] # a severity stands before a sign
+    y = np.zeros((3, once.shape[1]), np.float32)
+    y[0, h.offset + begins] = y[1, h.offset + goes_on] = y[2, h.offset] = 4
+    found = decode([("", 0, 1, 1), ("", 2, 3, 2), ("", 4, 5, 3)], y, h, after)
+    assert [(m.start, m.end, m.label) for m, _ in found] == [(0, 3, "Sign_symptom")] and len(recognise([text], head="maccrobat")[0]) > 20
