@@ -226,7 +226,7 @@ def _restored(s, dtype):
     try: return s.astype(dtype)
     except (TypeError, ValueError): return s
 
-# %% ../../nbs/library/60_synth/60_columns.ipynb #bbfe196f
+# %% ../../nbs/library/60_synth/60_columns.ipynb #6b101a7c
 @dataclass
 class Alphabet:
     "The columns of a table as letters, in order. `identifiers` are made afresh, `order` is the table's column order."
@@ -235,11 +235,13 @@ class Alphabet:
     order: list
     sizes: list = field(default_factory=list)  # letters of every position
     spans: list = field(default_factory=list)  # per column, its positions: (start, end)
+    ordered: list = field(default_factory=list) # per position, how many of its first letters have an order: those of a number or date
 
     def __post_init__(self):
         at = 0
         for c in self.columns:
             self.sizes += c.sizes
+            self.ordered += [len(getattr(getattr(c, "numbers", c), "pools", ()))] * len(c.sizes)
             self.spans.append((at, at + len(c.sizes)))
             at += len(c.sizes)
 

@@ -21,7 +21,7 @@ from .marginals import Marginals
 from .pairwise import PEOPLE, SMALL, Pairwise
 from .plugins import PLUGINS, PRIVATE_PLUGINS, Plugin
 
-# %% ../../nbs/library/60_synth/65_generator.ipynb #cf3e373b
+# %% ../../nbs/library/60_synth/65_generator.ipynb #21eed532
 METHODS: dict[str, Callable] = {"network": Autoregressive, "pairwise": Pairwise, "marginals": Marginals, "dpsgd": PrivateNetwork}
 
 PRIVATE = ("marginals", "dpsgd", *map("synthcity:{}".format, PRIVATE_PLUGINS))
@@ -45,7 +45,8 @@ def _learnt(method, source, kinds, target, epsilon, delta, seed, floor, settings
         model = METHODS[method](settings, epsilon or 1., delta)
         return model, model.fit_table(source, kinds, target)
     alphabet = alphabet_of(source, kinds, floor, people=PEOPLE if method == "pairwise" else None)
-    return METHODS[method](alphabet.sizes, settings, seed).fit(alphabet.encode(source), checkpoint=checkpoint, progress=step), alphabet
+    kept = {"ordered": alphabet.ordered} if method == "network" else {}
+    return METHODS[method](alphabet.sizes, settings, seed, **kept).fit(alphabet.encode(source), checkpoint=checkpoint, progress=step), alphabet
 
 # %% ../../nbs/library/60_synth/65_generator.ipynb #924e0015
 def _mask(column, wanted, rng) -> np.ndarray:

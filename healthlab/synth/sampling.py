@@ -92,20 +92,20 @@ def draw(i, weights, codes, near, rng) -> np.ndarray:
     u[order] = even(len(codes), rng)
     return picked(weights, u)
 
-# %% ../../nbs/library/60_synth/62_sampling.ipynb #f73ed8c7
+# %% ../../nbs/library/60_synth/62_sampling.ipynb #6999987a
 NOISE = 2. # what a squared deviation, in units of its chance variance, must exceed to be corrected at all
 
-def believed(goal: np.ndarray, drawn: np.ndarray, scale: float, inertia: float, variance: float = 0.) -> np.ndarray:
+def believed(goal: np.ndarray, drawn: np.ndarray, scale: float, inertia: float, variance: float = 0., noise: float = NOISE) -> np.ndarray:
     """Log factors from drawn to wanted counts, shrunk (James–Stein) by what the source's own chance explains, and the `variance` of noise added to
     the wanted counts: a generator should not repeat either."""
     z2 = (goal - drawn) ** 2 / (scale * np.maximum(drawn, 1e-9) + variance)
     goal = np.maximum(goal, 0)
-    return (np.log((goal + inertia) / (drawn + inertia)) * np.maximum(0, 1 - NOISE / np.maximum(z2, 1e-9))).astype(np.float32)
+    return (np.log((goal + inertia) / (drawn + inertia)) * np.maximum(0, 1 - noise / np.maximum(z2, 1e-9))).astype(np.float32)
 
-# %% ../../nbs/library/60_synth/62_sampling.ipynb #186e0395
-def fit_position(weights, codes, goal, goals, mine, groups, scale, passes, inertia, variance=(0., 0.)):
+# %% ../../nbs/library/60_synth/62_sampling.ipynb #67e809c9
+def fit_position(weights, codes, goal, goals, mine, groups, scale, passes, inertia, variance=(0., 0.), noise=(NOISE, NOISE)):
     """Factors of one position by iterative proportional fitting: `goal` are wanted counts of its letters, `goals` maps earlier positions to wanted
-    counts (their groups, its groups `mine`); `variance` is that of noise on the first and on the others."""
+    counts (their groups, its groups `mine`); `variance` is that of noise on the first and on the others, `noise` what deviations of either must exceed."""
     onto = np.eye(mine.max() + 1, dtype=np.float32)[mine] # letters -> their groups
     single, factors = np.zeros(len(mine), np.float32), {j: np.zeros((len(g), len(mine)), np.float32) for j, g in goals.items()}
     member = {j: groups[j][codes[:, j]] for j in goals}
@@ -114,10 +114,10 @@ def fit_position(weights, codes, goal, goals, mine, groups, scale, passes, inert
     for _ in range(passes):
         for j, wanted in goals.items():
             here = np.eye(len(wanted), dtype=np.float32)[member[j]]
-            step = believed(wanted, here.T @ (weights @ onto), scale, inertia, variance[1])[:, mine]
+            step = believed(wanted, here.T @ (weights @ onto), scale, inertia, variance[1], noise[1])[:, mine]
             factors[j] += step
             scaled(np.exp(step)[member[j]])
-        step = believed(goal, weights.sum(0), scale, 1, variance[0])
+        step = believed(goal, weights.sum(0), scale, 1, variance[0], noise[0])
         single += step
         scaled(np.exp(step))
     return single, [(j, groups[j], factors[j]) for j in goals]
@@ -132,6 +132,7 @@ def calibrate(
     passes: int = 3,     # of proportional fitting
     inertia: float = 30, # people a cell is smoothed by
     cells: int = 24,     # groups of a position's letters in the pair counts
+    noise: tuple = (NOISE, NOISE), # what deviations of single and of pair counts must exceed to be corrected
     seed: int = 0,
 ) -> Corrections:
     "Corrections that give the drawn table the source's single and pair counts."
@@ -144,7 +145,7 @@ def calibrate(
         paired = [j for j in near[i][:most] if related(groups[i][source[:, i]], groups[j][source[:, j]])]
         goals = {j: table_of(groups[j][source[:, j]], groups[i][source[:, i]], groups[j].max() + 1, groups[i].max() + 1) * (n / len(source)) for j in paired}
         goal = np.bincount(source[:, i], minlength=sizes[i]) * (n / len(source))
-        single, pairs = fit_position(weights, codes, goal, goals, groups[i], groups, n / len(source), passes, inertia)
+        single, pairs = fit_position(weights, codes, goal, goals, groups[i], groups, n / len(source), passes, inertia, noise=noise)
         out.single.append(single)
         out.pairs.append(pairs)
         codes[:, i] = draw(i, weights, codes, near, rng)
@@ -172,12 +173,12 @@ def draw_rows(
         codes[:, i] = draw(i, weights, codes, corrections.near, rng)
     return codes[(order := rng.permutation(n))], log_weight[order]
 
-# %% ../../nbs/library/60_synth/62_sampling.ipynb #081ea570
-MANY = 1 << 17 # rows drawn at most for the sake of fewer
+# %% ../../nbs/library/60_synth/62_sampling.ipynb #2d0b50a2
+MANY = 2_500_000 # letters drawn at most for the sake of fewer
 
-def surplus(n: int) -> int:
+def surplus(n: int, positions: int) -> int:
     "How many times as many rows are drawn as are wanted: 1, 2, 4 or 8."
-    return max(r for r in (1, 2, 4, 8) if r == 1 or r * n <= MANY)
+    return max(r for r in (1, 2, 4, 8) if r == 1 or r * n * positions <= MANY)
 
 def _cells(groups, sizes, sets):
     "The cell of every set of positions each row is in, numbered through: (rows, sets)."

@@ -15,6 +15,8 @@ more) goes on where it was; take another folder after a change to a generator.
 import io
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
 import tarfile
@@ -26,6 +28,7 @@ import pandas as pd
 
 from healthlab.synth import evaluate
 
+LIMIT = 900 # CPU seconds after which a generator is stopped, and its row says so: healthlab's own limit is 120
 COMMAND = "make bench AREAS=synth"
 TABLES = Path(os.environ.get("HEALTHLAB_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data")) / "tables"
 PEERS, MOSTLY, KEEP = (os.environ.get(f"HEALTHLAB_BENCH_SYNTH{x}", "") for x in ("", "_MOSTLY", "_KEEP"))
@@ -115,20 +118,23 @@ def python_of(generator):
     return sys.executable if where == "own" else f"{where}/bin/python" if where else None
 
 
-def drawn_by(generator, table, known, target, folder):
-    "What a generator drew, and its name, CPU seconds, clock seconds and GB; None when it is not here or fails."
+def drawn_by(generator, table, known, target, folder, more=50_000):
+    "What a generator drew (None: not through within LIMIT), and its name, CPU seconds, clock seconds and GB; None when it is not here or fails."
     base = Path(KEEP or folder) / f"{table}-{generator}".replace(" ", "-").replace(":", "-")
     done, at = Path(f"{base}.json"), python_of(generator)
     if not done.exists():
         if at is None: return None
         base.parent.mkdir(parents=True, exist_ok=True)
         known.to_parquet(f"{folder}/known.parquet")
-        p = subprocess.run([at, str(Path(__file__).with_name("synth_peers.py")), generator, f"{folder}/known.parquet", f"{base}.parquet", target], capture_output=True, text=True, env=os.environ | {"HF_HUB_OFFLINE": "1"})
-        if p.returncode:
+        p = subprocess.run([at, str(Path(__file__).with_name("synth_peers.py")), generator, f"{folder}/known.parquet", f"{base}.parquet", target, str(more)], capture_output=True, text=True,
+                           env=os.environ | {"HF_HUB_OFFLINE": "1"}, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT + 5)))
+        if p.returncode == -signal.SIGXCPU: done.write_text(json.dumps({"name": generator, "over": LIMIT}))
+        elif p.returncode:
             print(f"{generator} failed on {table}: {(p.stderr.strip().splitlines() or ['no message'])[-1][:200]}", flush=True)
             return None
-        done.write_text(p.stdout.strip().splitlines()[-1])
-    return pd.read_parquet(f"{base}.parquet"), json.loads(done.read_text())
+        else: done.write_text(p.stdout.strip().splitlines()[-1])
+    cost = json.loads(done.read_text())
+    return None if "over" in cost else pd.read_parquet(f"{base}.parquet"), cost
 
 
 def verdict(generator, table, known, held, drawn, target, attacks):
@@ -164,6 +170,9 @@ def one(generator, table, data, folder, attacks=0, asked=False):
     got = drawn_by(generator, table, known, target, folder)
     if got is None: return []
     drawn, cost = got
+    if drawn is None:
+        print(f"{table}: {cost['name']} not through in {cost['over']} CPU s", flush=True)
+        return [row(f"{table}: {cost['name']}: fit, sample, 50,000 more", f"not through in {cost['over'] / 60:g} CPU minutes", "CPU s")]
     v = verdict(generator, table, known, held, drawn, target, attacks)
     print(" | ".join([f"{table}: {cost['name']}", *(f"{k} {v[k]:.4g}" for k in ("qa", "most", "dcr", "discriminator", "accuracy", "detection", "utility") if k in v), f"{cost['seconds']:.0f} CPU s", f"{cost['gb']:.2f} GB", v["card"]]), flush=True)
     return generator_rows(f"{table}: {cost['name']}", v, cost, asked)

@@ -1,9 +1,10 @@
 """One generator of tables, run by the Python that has it, in a process of its own so that its time and memory are its own (see bench_synth.py):
 
-    python synth_peers.py GENERATOR table.parquet drawn.parquet [target] > {"name", "seconds", "clock", "gb"}
+    python synth_peers.py GENERATOR table.parquet drawn.parquet [target [more]] > {"name", "seconds", "clock", "gb"}
 
 `sdv GaussianCopula|CTGAN|TVAE`, `synthcity ctgan|arf|ddpm` by hand, `mostlyai`, or `healthlab METHOD [epsilon]`. A network that trains for a fixed number
 of epochs gets as many as fit into BUDGET seconds of processor time, by the time its first ones take; the name says so where that is fewer than its default.
+`synthcity NAME/N` and `healthlab synthcity:NAME/N` train for N epochs; NAME/N=VALUE names another setting than n_iter. `more` is how many rows are drawn besides.
 """
 import json
 import resource
@@ -23,13 +24,16 @@ def seconds():
 
 
 def epochs(train, usual):
-    "As many epochs as fit into the budget, by how much longer five take than one."
-    spent = []
-    for n in (1, 5):
+    "As many epochs as fit into the budget, by what more of them cost: a few are drowned by what comes before the first one."
+    tried, spent = [], []
+    for n in (1, 4, 16, 64):
+        if n > usual: break
         start = seconds()
         train(n)
+        tried.append(n)
         spent.append(seconds() - start)
-    each = max(1e-3, (spent[1] - spent[0]) / 4)
+        if spent[-1] > BUDGET / 3: break
+    each = max(1e-3, (spent[-1] - spent[0]) / max(1, tried[-1] - 1))
     return max(5, min(usual, int((BUDGET - spent[0]) / each)))
 
 
@@ -52,15 +56,23 @@ def sdv(name, table, target):
     return named(f"sdv {name}", n, usual), Tables
 
 
+def setting(name):
+    "NAME/N or NAME/KEY=N: the name, and the settings."
+    name, _, value = name.partition("/")
+    key, _, number = value.rpartition("=")
+    return name, {key or "n_iter": int(number)} if value else {}
+
+
 def synthcity(name, table, target):
     "Without healthlab's interface, but for the loading: the plugin's own class, defaults, fit and generate."
     from healthlab.synth.plugins import plugin_class
-    made, usual = plugin_class(name), {"ctgan": 2000, "ddpm": 1000}.get(name)
+    name, settings = setting(name)
+    made, usual = plugin_class(name), None if settings else {"ctgan": 2000, "ddpm": 1000}.get(name)
     from synthcity.plugins.core.dataloader import GenericDataLoader  # what it needs of packages that are absent is stood in for by now
     load = lambda: GenericDataLoader(table, target_column=target)
     n = epochs(lambda k: made(n_iter=k).fit(load()), usual) if usual else None
     class ByHand:
-        def __init__(self): self.plugin = made(n_iter=n) if n else made()
+        def __init__(self): self.plugin = made(n_iter=n) if n else made(**settings)
         def fit(self, _): self.plugin.fit(load())
         def sample(self, k): return self.plugin.generate(count=k).dataframe()
     return named(f"synthcity {name}", n, usual), ByHand
@@ -78,15 +90,15 @@ def healthlab(how, table, target):
     method, _, epsilon = how.partition(" ")
     settings = {}
     if method.startswith("synthcity:"):  # the same number of epochs as by hand
-        name, _, n = method.partition("/")
-        method, settings = name, {"settings": {"n_iter": int(n)}} if n else {}
+        method, chosen = setting(method)
+        settings = {"settings": chosen} if chosen else {}
     class Ours:
         def fit(self, t): self.g = fit(t, method, float(epsilon) if epsilon else None, target=target, **settings)
         def sample(self, k): return self.g.sample(k)
     return f"healthlab {method}" + (f", epsilon {epsilon}" if epsilon else ""), Ours
 
 
-def main(generator, source, to, target=None):
+def main(generator, source, to, target=None, more=MORE):
     warnings.filterwarnings("ignore")
     table = pd.read_parquet(source)
     family, _, which = generator.partition(" ")
@@ -95,7 +107,7 @@ def main(generator, source, to, target=None):
     model = make()
     model.fit(table)
     drawn = model.sample(len(table))
-    model.sample(MORE)
+    if int(more): model.sample(int(more))
     took, clock = seconds() - start, time.monotonic() - clock
     drawn[list(table)].reset_index(drop=True).to_parquet(to)
     gb = max(u.ru_maxrss for u in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))) / 2 ** 20
