@@ -328,6 +328,11 @@ No enlarged lymph nodes were [palpable].
 The [nodule] is no longer visualized.
 """
 CASES["possible"] += """Right lower quadrant pain, rule out [appendicitis].
+I suspect she has a mild contact [dermatitis].
+We think this is [pneumonia].
+This could certainly be a [spider bite].
+There is concern for [sepsis].
+I do not suspect [meningitis].
 """
 SEEN = {"ended": lambda a: a.ended and (a.certainty, a.temporality) == ("negative", "past"), "lasting": lambda a: not a.ended and a.certainty == "positive", "past": lambda a: a.temporality == "past", "current": lambda a: a.temporality == "current", "other": lambda a: a.association == "other", "subject": lambda a: a.association == "subject",
         "negative": lambda a: a.certainty == "negative", "positive": lambda a: a.certainty == "positive", "possible": lambda a: a.certainty.endswith("Possible"), "cond": lambda a: a.conditionality == "conditional"}
