@@ -170,12 +170,12 @@ def _when(pattern: re.Pattern, s: str, spans: list, reach: int = 160) -> list[bo
             if low <= span[0] < high or (pattern is _FUTURE and 0 <= a - span[1] < 5): out[i] = True
     return out
 
-# %% ../../nbs/library/50_nlp/52_assertion.ipynb #9d3edfa0
+# %% ../../nbs/library/50_nlp/52_assertion.ipynb #cac812e6
 _GONE = r"(?:resolved|subsided|disappeared|vanished|abated|ceased|dissipated|remitted|cleared(?! (?:for|by|to|him|her|the)\b)|cured|relieved(?! (?:by|with|for|when|only|on|upon|after|if|some)\b)|absorbed(?! (?:by|in|into|from)\b)|went away|gone away)"
-_SLOWLY = r"(?:(?:\w+ly|since|then|now|all|also|soon|thus|both|once|again|well|quite) )*"
+_SLOWLY = r"(?:(?:\w+ly|since|then|now|all|also|soon|thus|both|once|again|well|quite) ){0,4}"
 _OVER = re.compile("|".join((
     r"(?P<N>(?:^|[,;:(]|\b(?:a|an|the|his|her|with|of|and|for)) ?(?:now |recently |since )?resolved (?=[a-z]))",
-    r"(?P<B>\b(?:(?:seems? to |appears? to )?(?:has|have|had|is|are|was|were|been) )*" + _SLOWLY + r"(?:(?:been|be) )?" + _GONE + r"\b)",
+    r"(?P<B>\b(?:(?:seems? to |appears? to )?(?:has|have|had|is|are|was|were|been) ){0,4}" + _SLOWLY + r"(?:(?:been|be) )?" + _GONE + r"\b)",
     r"(?P<F>\b(?:resolution|disappearance|vanishing|cessation|clearance) of (?!most\b|some\b|part\b)(?:(?:all|the|his|her|their|this|these|any) )*|\brecovered from (?:(?:the|his|her|an?) )?|\b(?:show\w*|confirm\w*|reveal\w*|demonstrat\w*) (?:an? |the )?(?:(?:adequate|complete|total|full|successful) )+(?:removal|resection|excision|clearance|resolution) of (?:the |his |her )?)")), re.I)
 _STILL = re.compile(r"\b(?:no?t?|never|nt|without|partial\w*|partly|incomplete\w*|nearly|almost|mostly|largely|virtually|practically|some|most|if|unless|when|whether|yet|should|will|would|may|might|could|can|to be|not been)\b", re.I)
 _OBLIQUE = re.compile(r"\b(?:for|with|after|from|during|by|despite|following|to|due to|because of|on)\s+(?:(?:the|an?|his|her|their|this|that|any|some|possible|suspected|presumed)\s+)*(?:(?!(?:the|an?|his|her|their|this)\b)[\w-]+\s+){0,2}$", re.I)

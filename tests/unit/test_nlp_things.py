@@ -69,3 +69,12 @@ def test_results_are_no_denials():
     from healthlab.nlp import analyze
     found = {e.text: (e.label, e.assertion.certainty) for e in analyze(["PHYSICAL EXAM:  No CVA tenderness.  Urinalysis today is microscopically negative.  No echocardiogram was done.  He had a stroke in 2010."])[0].entities}
     assert found["CVA"][0] == "BodyStructure" and found["Urinalysis"] == ("ExaminationName", "positive") and found["echocardiogram"] == ("ExaminationName", "negative")
+
+
+def test_long_runs_take_no_time():
+    import time
+
+    from healthlab.nlp.plausible import marked, signed
+    at = time.process_time()
+    for t in ("left " * 20_000, "q. " * 20_000, "a" * 100_000, "one times " * 10_000): marked(t); signed(t)
+    assert time.process_time() - at < 5
