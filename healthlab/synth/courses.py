@@ -14,7 +14,7 @@ import pandas as pd
 
 from ..core.errors import InputError
 from .columns import Numeric, _inner
-from .clocks import Clocks, change, state
+from .clocks import Clocks, change, cut_of, state
 from .histories import History, days
 
 # %% ../../nbs/library/60_synth/68c_courses.ipynb #e13ca42b
@@ -172,7 +172,7 @@ class Known:
 
     def here(self, h, v) -> tuple:
         "The state of a patient at a visit."
-        return state(h.sex, h.birth, v.start, self.cut)
+        return state(h.sex, h.birth, v.start, cut_of(self.cut, h.visits[-1].start))
 
     def kind(self, v) -> tuple:
         "The kind of a visit, or the nearest shared one: without its reason, without its type."
@@ -491,14 +491,16 @@ class Life:
 
     def at_the(self, ladder, day) -> tuple:
         "Kind of the first or the last encounter."
-        here = state(self.h.sex, self.h.birth, self.h.birth + timedelta(days=int(day)), self.c.known.cut)
+        here = self.here(self.h.birth + timedelta(days=int(day)))
         return ladder.draw(_ages(here), self.rng, lambda k: here in self.c.fits[k]) or self.c.known.common
+
+    def here(self, when) -> tuple: return state(self.h.sex, self.h.birth, when, cut_of(self.c.known.cut, self.h.birth + timedelta(days=self.last)))
 
     def visit(self, kind, day) -> Visit:
         c, rng = self.c, self.rng
         hour, minute = c.hour.draw(((), (kind,)), rng)
         v = Visit(kind, day.replace(hour=hour, minute=minute + int(rng.integers(15))), _number(c, "lasts", c.lasts.draw(((), (kind,)), rng), rng), c.form.draw((("shape", kind),), rng) or next(iter(c.known.shapes[kind])))
-        here = c.known.here(self.h, v)
+        here = self.here(v.start)
         for x in c.hazards.recorded(kind, self.has, here, v.start, lambda x: here in c.fits[x], rng): v.events += [self.event(y, 0., here) for y in c.sets.get(x, (x,)) if here in c.fits[y] for _ in range(self.times(y, kind))]
         self.observe(v, kind, here)
         v.events.sort(key=lambda e: (e.minute, e.concept))
