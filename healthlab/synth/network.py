@@ -150,7 +150,7 @@ class _Run:
         for k in ("best", "bad", "epoch", "step", "kept", "history"): setattr(self, k, state[k])
         torch.set_rng_state(state["random"])
 
-# %% ../../nbs/library/60_synth/61_network.ipynb #002a467c
+# %% ../../nbs/library/60_synth/61_network.ipynb #7e8a6df5
 SETTINGS = {"hidden": 64, "dropout": .25, "forget": .2, "lr": 2e-3, "weight_decay": None, "batch": 256, "rows": 100_000, "epochs": 60, "gain": .0015, "patience": 4}
 
 def _epoch(run, rows, settings, seed):
@@ -182,7 +182,7 @@ def train(
     groups: list = None, # per position, the group of every letter that later positions see
     ordered: list = None, # per position, how many of its first letters have an order; None: none
     seed: int = 0,       # the same seed gives the same network on the same machine
-    settings: dict = None, # over SETTINGS: hidden, dropout, forget, lr, weight_decay (None: 8,000 / rows), batch, rows, epochs, gain (of 16,000 rows), patience
+    settings: dict = None, # over SETTINGS: hidden, dropout, forget, lr, weight_decay (None: 8,000 / rows, at most 2), batch, rows, epochs, gain (of 16,000 rows), patience
     checkpoint = None,   # a file: the training is kept there after every epoch, and goes on from there
     progress = None,     # called with (epoch, held-out loss)
 ):
@@ -192,7 +192,7 @@ def train(
     if unknown := set(settings) - set(SETTINGS): raise InputError("unknown training settings", ", ".join(sorted(unknown)), f"Known: {', '.join(SETTINGS)}")
     train_rows, held_rows = split(len(codes), seed)
     settings |= {"batch": max(16, min(settings["batch"], len(train_rows) // 40)), "gain": settings["gain"] * min(1, len(train_rows) / 16000)}
-    if settings["weight_decay"] is None: settings["weight_decay"] = min(4., 8000 / len(train_rows))
+    if settings["weight_decay"] is None: settings["weight_decay"] = min(2., 8000 / len(train_rows))
     shares = [(np.bincount(codes[train_rows, i], minlength=k) + .5) / (len(train_rows) + .5 * k) for i, k in enumerate(sizes)]
     rows, held, run = torch.tensor(codes[train_rows]), torch.tensor(codes[held_rows]), _Run(sizes, settings, seed, groups, ordered or [0] * len(sizes), shares)
     if checkpoint is not None: _resume(run, checkpoint)

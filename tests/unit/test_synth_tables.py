@@ -7,6 +7,7 @@ from healthlab.core.errors import InputError
 from healthlab.synth import Allowed, Order, Range, Sum, fit, load, save
 from healthlab.synth import network
 from healthlab.synth.plugins import Plugin
+from healthlab.synth.sampling import table_of, thinned
 
 QUICK = {"epochs": 6, "hidden": 24}
 
@@ -68,6 +69,24 @@ def test_conditions(made):
     assert len(s) == 300 and (s.sex == "F").all() and s.age.between(70, 80).all() and not (s.ward == "maternity").any()
     assert g.sample(40, conditions={"hb": None}).hb.isna().all()
     assert (g.sample(60, conditions={"items": (20, 30)})["items"] >= 20).all()
+
+
+def test_a_rare_class_keeps_its_share_and_comes_as_often_as_asked():
+    r = np.random.default_rng(0)
+    ill = r.random(1500) < .03
+    g = fit(pd.DataFrame({"ill": np.where(ill, "yes", "no"), "x": (r.normal(0, 1, 1500) + 3 * ill).round(2)}), target="ill", settings={"epochs": 8})
+    assert .02 < (g.sample(2000).ill == "yes").mean() < .04
+    few = g.sample(300, conditions={"ill": "yes"})
+    assert (few.ill == "yes").all() and few.x.mean() > 2.2
+
+
+def test_fewer_rows_have_the_counts_of_many():
+    r = np.random.default_rng(0)
+    many = r.integers(0, 4, (4000, 5))
+    few = thinned(many, [4] * 5, 500, np.random.default_rng(1))
+    off = lambda t: np.mean([np.abs(table_of(t[:, i], t[:, j], 4, 4) / len(t) - table_of(many[:, i], many[:, j], 4, 4) / len(many)).sum() for i in range(5) for j in range(i)])
+    assert len(few) == 500 and off(few) < .5 * off(many[:500])
+    assert len(thinned(many[:30], [4] * 5, 20, r)) == 20 and len(thinned(many[:, :1], [4], 500, r)) == 500
 
 
 @pytest.mark.parametrize("conditions, named", [({"nothing": 1}, "nothing"), ({"age": (200, 300)}, "age"), ({"sex": "X"}, "sex"), ({"age": ("a", "b")}, "age")])
