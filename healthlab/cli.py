@@ -105,7 +105,7 @@ def synth(args):
     if figures["passed"]:
         print(f"{count:,} {what}: the card passes; they are in zone synthetic")
         return 0
-    print(f"the card does not pass, so nothing was kept of {what} drawn:")
+    print(f"the card does not pass, so no {what} were kept:")
     for r in made.card.rules:
         if not r.passed: print(f"  {r.name}: {r.figure:.4g}, allowed {r.limit:.4g} ({r.why})")
     return 1

@@ -501,7 +501,7 @@ class Life:
         hour, minute = c.hour.draw(((), (kind,)), rng)
         v = Visit(kind, day.replace(hour=hour, minute=minute + int(rng.integers(15))), _number(c, "lasts", c.lasts.draw(((), (kind,)), rng), rng), c.form.draw((("shape", kind),), rng) or next(iter(c.known.shapes[kind])))
         here = self.here(v.start)
-        for x in c.hazards.recorded(kind, self.has, here, v.start, lambda x: here in c.fits[x], rng): v.events += [self.event(y, 0., here) for y in c.sets.get(x, (x,)) if here in c.fits[y] for _ in range(self.times(y, kind))]
+        for x in c.hazards.recorded(kind, self.has, here, v.start, lambda x: here in c.fits[x], rng): v.events += [self.event(y, k / 60, here) for y in c.sets.get(x, (x,)) if here in c.fits[y] for k in range(self.times(y, kind))] # a second apart
         self.observe(v, kind, here)
         v.events.sort(key=lambda e: (e.minute, e.concept))
         return v
@@ -514,7 +514,7 @@ class Life:
             at += max(_number(c, "wait", c.wait.draw(((), (kind,), (kind, min(i, 2))), rng), rng) or 0., float(i > 0)) # no two at once
             scores = c.measures.moment(self.self, rng) if self.values else None
             found = c.panels.recorded((kind, min(i, 2)), self.has, here, v.start + timedelta(minutes=at), lambda p: True, rng)
-            v.events += [self.observed(x, at, (*here[:2], grown(self.h.birth, v.start)), here, scores) for p in found for x in c.members[p] if here in c.fits[x] for _ in range(self.times(x, kind))]
+            v.events += [self.observed(x, at + k / 60, (*here[:2], grown(self.h.birth, v.start)), here, scores) for p in found for x in c.members[p] if here in c.fits[x] for k in range(self.times(x, kind))]
         if v.minutes is not None: v.minutes = max(v.minutes, at) # an encounter lasts until its last round
 
     def times(self, x, kind) -> int: return self.c.times.draw(((x,), (x, kind)), self.rng) or 1

@@ -94,6 +94,7 @@ def _traits(p: dict) -> dict:
     for e in p.get("extension", ()):
         name = next((k for k, v in TRAITS.items() if str(e.get("url", "")).endswith(v)), None)
         if name: out[name] = {k: [x for x in v if x.get("url") == "ombCategory"] + [{"url": "text", "valueString": c["valueCoding"].get("display", c["valueCoding"]["code"])} for c in v if "valueCoding" in c][:1] if k == "extension" else v for k, v in e.items()}
+    out = {k: v for k, v in out.items() if not isinstance(v, dict) or v.get("extension") != []} # nothing coded in it
     a = (p.get("address") or [{}])[0]
     if a.get("state"): out["state"] = [{k: a[k] for k in ("state", "country") if k in a}]
     return {k: json.dumps(_plain(v) if k in ("maritalStatus", "communication") else v, sort_keys=True) for k, v in out.items()}

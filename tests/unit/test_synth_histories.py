@@ -133,6 +133,13 @@ def test_free_text_and_references_stay_behind():
     assert not any(w in kept for w in ("Jones", "p7", "Who", "x1")) and "24484000" in kept and values == ()
 
 
+def test_an_extension_without_a_code_stays_behind():
+    race = {"url": "http://hl7.org/fhir/us/core/StructureDefinition/us-core-race", "extension": [{"url": "text", "valueString": "as told"}]}
+    p = {"resourceType": "Patient", "id": "p", "gender": "male", "birthDate": "1980", "extension": [race, race | {"url": race["url"].replace("race", "ethnicity"), "extension": [{"url": "ombCategory", "valueCoding": {"code": "2186-5"}}]}]}
+    h, = histories([p, {"resourceType": "Encounter", "id": "e", "status": "finished", "class": {"code": "AMB"}, "subject": {"reference": "Patient/p"}, "period": {"start": "2020-01-01"}}])
+    assert set(h.traits) == {"ethnicity"} and validity([h], END)["share"] == 1.
+
+
 def test_records_begin_when_the_sources_do(people, made):
     def begun(them): return np.array([(h.visits[0].start - h.birth).days / 365.25 for h in them])
     a, b = begun(people[:50]), begun(made)
