@@ -35,6 +35,7 @@ def shape(resource: dict) -> tuple[str, tuple]:
     "The shape of a resource as JSON, and its measured values in order."
     out = {k: p for k in KEPT[resource["resourceType"]] if k in resource and (p := _plain(resource[k])) not in ({}, [])}
     values = []
+    if "reaction" in out and not all("manifestation" in x for x in out["reaction"]): out.pop("reaction") # it was told in words alone
     if "valueQuantity" in out: values, out["valueQuantity"] = [out["valueQuantity"].get("value")], _without_value(out["valueQuantity"])
     for c in out.get("component", ()):
         values.append(c.get("valueQuantity", {}).get("value"))
@@ -97,7 +98,8 @@ def _traits(p: dict) -> dict:
     out = {k: v for k, v in out.items() if not isinstance(v, dict) or v.get("extension") != []} # nothing coded in it
     a = (p.get("address") or [{}])[0]
     if a.get("state"): out["state"] = [{k: a[k] for k in ("state", "country") if k in a}]
-    return {k: json.dumps(_plain(v) if k in ("maritalStatus", "communication") else v, sort_keys=True) for k, v in out.items()}
+    out = {k: _plain(v) if k in ("maritalStatus", "communication") else v for k, v in out.items()}
+    return {k: json.dumps(v, sort_keys=True) for k, v in out.items() if v not in ({}, [])}
 
 def _subject(r) -> str:
     ref = (r.get("subject") or r.get("patient") or {}).get("reference", "")

@@ -135,9 +135,10 @@ def test_free_text_and_references_stay_behind():
 
 def test_an_extension_without_a_code_stays_behind():
     race = {"url": "http://hl7.org/fhir/us/core/StructureDefinition/us-core-race", "extension": [{"url": "text", "valueString": "as told"}]}
-    p = {"resourceType": "Patient", "id": "p", "gender": "male", "birthDate": "1980", "extension": [race, race | {"url": race["url"].replace("race", "ethnicity"), "extension": [{"url": "ombCategory", "valueCoding": {"code": "2186-5"}}]}]}
+    p = {"resourceType": "Patient", "id": "p", "gender": "male", "birthDate": "1980", "maritalStatus": {"text": "as told"}, "extension": [race, race | {"url": race["url"].replace("race", "ethnicity"), "extension": [{"url": "ombCategory", "valueCoding": {"code": "2186-5"}}]}]}
     h, = histories([p, {"resourceType": "Encounter", "id": "e", "status": "finished", "class": {"code": "AMB"}, "subject": {"reference": "Patient/p"}, "period": {"start": "2020-01-01"}}])
     assert set(h.traits) == {"ethnicity"} and validity([h], END)["share"] == 1.
+    assert "reaction" not in shape({"resourceType": "AllergyIntolerance", "code": {"coding": [{"code": "c"}]}, "reaction": [{"severity": "mild", "manifestation": [{"text": "as told"}]}]})[0]
 
 
 def test_records_begin_when_the_sources_do(people, made):
