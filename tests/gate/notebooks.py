@@ -9,6 +9,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from jupyter_client.manager import AsyncKernelManager
+from kernels import Manager
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -27,9 +30,8 @@ def execute(path, keep=False, timeout=600):
     from traitlets.config import Config
     nb = nbformat.read(path, 4)
     with tempfile.TemporaryDirectory() as tmp:
-        env = {**os.environ, **scratch(tmp), "PYTHONPATH": str(ROOT)}
-        NotebookClient(nb, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}},
-                       config=Config({"KernelManager": {"transport": "ipc", "ip": f"{tmp}/k"}})).execute(env=env)
+        env, config = {**os.environ, **scratch(tmp), "PYTHONPATH": str(ROOT)}, Config({"KernelManager": {"transport": "ipc", "ip": f"{tmp}/k"}})
+        NotebookClient(nb, kernel_manager_class=AsyncKernelManager if keep else Manager, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}, config=config).execute(env=env)
     if keep:
         from nbdev.clean import nbdev_clean
         for cell in nb.cells:
