@@ -5,10 +5,13 @@ __all__ = ['GRAM', 'words_of', 'Told', 'limits', 'spread']
 
 # %% ../../nbs/library/60_synth/68f_retelling.ipynb #1db76a6c
 import re
+from hashlib import blake2b
 
 import numpy as np
 
+from ..core.errors import KeyUnavailable
 from ..core.settings import settings
+from ..deid.text import secret
 
 # %% ../../nbs/library/60_synth/68f_retelling.ipynb #530cfcb3
 _WORD = re.compile(r"\w+|[^\w\s]")
@@ -19,13 +22,14 @@ def words_of(text: str) -> list[str]:
     "Words and marks of a text, in small letters."
     return _WORD.findall(text.casefold())
 
-def _hashed(word: str) -> int:
-    from hashlib import blake2b
-    return int.from_bytes(blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+def _hashed(word: str, key: bytes) -> int:
+    "A word under the project's key: a model that is kept holds its notes as these, which nobody reads back by hashing a dictionary."
+    return int.from_bytes(blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8, key=key).digest(), "little")
 
-def _laid_out(texts, known: dict):
+def _laid_out(texts, key: bytes):
     "Words of all texts one after the other, the text each is of, and where that text ends: three arrays."
-    rows = [[known.get(w) or known.setdefault(w, _hashed(w)) for w in words_of(t)] for t in texts]
+    known = {}
+    rows = [[known.get(w) or known.setdefault(w, _hashed(w, key)) for w in words_of(t)] for t in texts]
     sizes = np.array([len(r) for r in rows], np.int64)
     flat = np.array([w for r in rows for w in r], np.uint64)
     return flat, np.repeat(np.arange(len(rows)), sizes), np.repeat(np.cumsum(sizes), sizes)
@@ -54,13 +58,17 @@ class Told:
                  texts: list,           # notes learnt from
                  patients: list = None, # whose they are; None: each another's
                 ):
-        self.flat, note, self.end = _laid_out(texts, {})
+        key = secret()
+        self.sign = _hashed("", key) # of the key
+        self.flat, note, self.end = _laid_out(texts, key)
         names = {p: i for i, p in enumerate(dict.fromkeys(patients or range(len(texts))))}
         self.owner = np.array([names[p] for p in patients or range(len(texts))], np.int64)[note]
 
     def longest(self, texts: list) -> tuple[np.ndarray, np.ndarray]:
         "Per text the words of the longest run it shares with any note, and of the longest of which every `GRAM` words are one patient's alone."
-        flat, note, end = _laid_out(texts, {})
+        key = secret()
+        if _hashed("", key) != self.sign: raise KeyUnavailable("these notes were learnt under another key, so nothing tells whether they are retold", "[keys]", "Use the key of the lake they come from, or learn the notes anew", "notes-key")
+        flat, note, end = _laid_out(texts, key)
         shared, whose = np.zeros(len(texts), np.int64), np.full(len(flat), -1)
         here, there = np.arange(len(flat)), np.arange(len(self.flat))
         a, b, n = np.zeros(len(flat), np.uint64), np.zeros(len(self.flat), np.uint64), 0

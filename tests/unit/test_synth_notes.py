@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from healthlab.core import audit
-from healthlab.core.errors import InputError
+from healthlab.core.errors import InputError, KeyUnavailable
 from healthlab.fhir.model import validate
 from healthlab.hospital import Hospital
 from healthlab.lake import Lake
@@ -15,6 +15,7 @@ from healthlab.synth import load, save, synthesize_notes
 from healthlab.synth.documents import judge_notes, membership
 from healthlab.synth.notes import Written, cleaned, fit_notes, lake_notes, record_of, _read, _spelt
 from healthlab.synth.retelling import Told, words_of
+from notebooks import scratch
 
 DRUGS = ("metformin", "ramipril", "aspirin")
 SMALL = {"width": 64, "layers": 2, "vocabulary": 400, "epochs": 7, "batch": 4, "context": 96}
@@ -27,7 +28,17 @@ def short(i, extra=""):
 
 
 @pytest.fixture(scope="module")
-def writer(): return fit_notes([short(i) for i in range(160)], settings=SMALL)
+def fitted(tmp_path_factory):
+    workbench = scratch(tmp_path_factory.mktemp("workbench"))
+    with pytest.MonkeyPatch.context() as m:
+        for k, v in workbench.items(): m.setenv(k, v)
+        return fit_notes([short(i) for i in range(160)], settings=SMALL), workbench["HEALTHLAB_KEYS_FILE"]
+
+
+@pytest.fixture
+def writer(fitted, monkeypatch):
+    monkeypatch.setenv("HEALTHLAB_KEYS_FILE", fitted[1])
+    return fitted[0]
 
 
 def test_notes_say_what_the_record_says_and_carry_labels(writer):
@@ -37,8 +48,7 @@ def test_notes_say_what_the_record_says_and_carry_labels(writer):
     assert np.mean([w.record[1] in x for w, x in zip(written, labelled)]) > .7, labelled
 
 
-def test_the_same_seed_writes_the_same_notes_also_after_saving(writer, tmp_path, monkeypatch):
-    monkeypatch.setenv("HEALTHLAB_KEYS_FILE", str(tmp_path / "key"))
+def test_the_same_seed_writes_the_same_notes_also_after_saving(writer, tmp_path):
     again = load(save(writer, tmp_path / "m"))
     ask = [["female", "aspirin"]] * 3
     assert [w.text for w in writer.sample(ask, seed=3)] == [w.text for w in again.sample(ask, seed=3)]
@@ -61,6 +71,18 @@ def test_faults_name_identifiers_and_retold_notes(writer, monkeypatch):
 def test_a_note_that_may_not_be_given_is_written_anew_and_then_given_up(writer, monkeypatch):
     monkeypatch.setattr(type(writer), "faults", lambda self, written: ["retold"] * len(written))
     assert writer.sample([["female", "aspirin"]] * 4, tries=2) == [] and writer.refused["retold"] == 8 and writer.refused["given up"] == 4
+
+
+def test_what_was_learnt_is_kept_under_the_projects_key(tmp_path, monkeypatch):
+    flat = []
+    for name in ("one", "other"):
+        monkeypatch.setenv("HEALTHLAB_KEYS_FILE", str(tmp_path / name))
+        told = Told(["Lives with nine cats above a shuttered cinema."])
+        flat.append(set(told.flat))
+        assert told.longest(["with nine cats"])[0][0] == 3
+    assert not flat[0] & flat[1]
+    monkeypatch.setenv("HEALTHLAB_KEYS_FILE", str(tmp_path / "one"))
+    with pytest.raises(KeyUnavailable, match="another key"): told.longest(["with nine cats"])
 
 
 def test_runs_are_measured_in_words_and_formulas_do_not_count():
