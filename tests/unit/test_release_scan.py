@@ -3,13 +3,14 @@ import gzip
 import io
 import json
 import os
+import random
 import zipfile
 
 import pytest
 
 from healthlab.core.errors import InputError
 from healthlab.release import scan, words
-from healthlab.release.known import Known
+from healthlab.release.known import Known, known_in
 
 
 def codes(found): return {f.code for f in found.findings}
@@ -176,3 +177,19 @@ def test_fillers_and_short_counts_are_nobodys_number():
     for n in ("000000", "999-99-9999", "10035", "4821937", "MRN-0048213"): k.patient({"resourceType": "Patient", "identifier": [{"value": n}]})
     assert known_in("stroke: #000000; tel 999-99-9999; 10035 rows", k) == []
     assert len(known_in("number 4821937 and 0048213", k)) == 2
+
+
+def test_the_index_is_asked_in_ascii_as_in_any_text():
+    from healthlab.release.known import HEADS, PLAIN_HEADS, PLAIN_WORDS, WORDS
+    rng = random.Random(4)
+    for _ in range(4000):
+        text = "".join(rng.choice("ab12 -_.'/") for _ in range(rng.randrange(30)))
+        assert PLAIN_WORDS.findall(text) == WORDS.findall(text)
+        assert set(HEADS.findall(text)) <= set(PLAIN_HEADS.findall(text)), text
+
+
+def test_the_index_finds_numbers_and_names_however_they_are_written():
+    k = Known(b"test")
+    k.patient({"resourceType": "Patient", "id": "p1", "name": [{"given": ["Tadhg"], "family": "O'Malley"}], "identifier": [{"value": "MRN00131679"}], "telecom": [{"value": "+1 978 555 0128"}], "address": [{"line": ["12 Oak Street"]}]})
+    for text, kinds in (("seen: Tadhg O'Malley's chart", {"NAME"}), ("O'MALLEY, TADHG", {"NAME"}), ("(978) 555-0128", {"ID"}), ("mrn-00 13 16 79", {"ID"}), ("patient00131679", {"ID"}), ("at 12 oak street", {"LOCATION"}), ("été 00131679", {"ID"}), ("é Tadhg O'Malley", {"NAME"}), ("MRN 131670, Oak 12", set())):
+        assert {kind for _, _, kind, sure in known_in(text, k) if sure} == kinds, text
