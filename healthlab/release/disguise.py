@@ -117,6 +117,7 @@ class Check:
     def found(self, where, kind, code, layer=""): self.scan.add(Finding(where, kind, code, layer))
     def document(self, text, where, layer="", depth=0): (self.reader or words)(self, text, where, layer, depth)
 
+# %% ../../nbs/library/78_release/78c_disguise.ipynb #a4415c59
 JOINED = re.compile(r"[^\W_]+(?:[_.,-][^\W_]+)+|[A-Z]?[a-z]+(?:[A-Z][a-z]+)+")
 
 def _parts(m): return " ".join(w.capitalize() for w in re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+", m[0]))

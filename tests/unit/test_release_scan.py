@@ -193,3 +193,10 @@ def test_the_index_finds_numbers_and_names_however_they_are_written():
     k.patient({"resourceType": "Patient", "id": "p1", "name": [{"given": ["Tadhg"], "family": "O'Malley"}], "identifier": [{"value": "MRN00131679"}], "telecom": [{"value": "+1 978 555 0128"}], "address": [{"line": ["12 Oak Street"]}]})
     for text, kinds in (("seen: Tadhg O'Malley's chart", {"NAME"}), ("O'MALLEY, TADHG", {"NAME"}), ("(978) 555-0128", {"ID"}), ("mrn-00 13 16 79", {"ID"}), ("patient00131679", {"ID"}), ("at 12 oak street", {"LOCATION"}), ("été 00131679", {"ID"}), ("é Tadhg O'Malley", {"NAME"}), ("MRN 131670, Oak 12", set())):
         assert {kind for _, _, kind, sure in known_in(text, k) if sure} == kinds, text
+
+
+def test_who_is_added_after_a_question_is_known():
+    k = Known(b"test")
+    assert not known_in("Tadhg Malley 00131679", k)
+    k.patient({"resourceType": "Patient", "name": [{"given": ["Tadhg"], "family": "Malley"}], "identifier": [{"value": "00131679"}]})
+    assert {kind for _, _, kind, sure in known_in("Tadhg Malley 00131679", k) if sure} == {"NAME", "ID"}
