@@ -300,6 +300,11 @@ Resolved [hepatitis B].
 CT showed complete resolution of the [pleural effusion].
 [Cough] resolved without treatment.
 MRI confirmed complete removal of the [tumour].
+The [neuropathy] had fully recovered.
+His [rash] healed completely within a month.
+Potassium binders normalized the [hyperkalaemia].
+[Hypercalcaemia] normalized after surgery.
+Antibiotics eradicated the [infection].
 """
 CASES["lasting"] = """
 His [fever] has not resolved.
@@ -312,6 +317,10 @@ Symptoms resolved after surgery for [hernia].
 [Diuresed] with lasix, 4L neg.
 Cough has resolved but [dyspnea] remains.
 Once the [infection] has resolved we will proceed.
+[Oedema] persisted, renal function normalized.
+His [anaemia] improved but did not fully recover.
+The [neuropathy] improved slowly.
+The lesion does not cause much [discomfort].
 She was cleared for surgery; [angina] stable.
 Discharged without further exacerbation of [CHF].
 CT excluded embolism and confirmed severe [pulmonary oedema].
