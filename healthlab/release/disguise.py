@@ -15,7 +15,7 @@ from ..deid.lexica import names
 from ..deid.patterns import by_list
 from .findings import Finding, Scan
 from .known import Known, known_in
-from .words import UNSEEN, identifiers, limits, public, run_days, seen
+from .words import FLOAT, UNSEEN, identifiers, limits, public, run_days, seen
 
 # %% ../../nbs/library/78_release/78c_disguise.ipynb #caeaf1b3
 def readable(raw: bytes) -> str | None:
@@ -82,8 +82,9 @@ def unpacked(text: str):
     for m in WRAPPED.finditer(text): yield "base64", _b64(m[0]), len(m[0])
     for m in BASE64.finditer(text):
         if not re.fullmatch(r"[A-Za-z][a-z]*|[a-z_]+|-+|_+|\d+", m[0]) and (not re.fullmatch(r"(?:[0-9a-f]{2})+|(?:[0-9A-F]{2})+", m[0]) or readable(_b64(m[0]))): yield "base64", _b64(m[0]), len(m[0])
-    for m in HEX_PAIRS.finditer(text): yield "hex", bytes.fromhex(re.sub(r"0x|\\x|[^0-9A-Fa-f]", "", m[0])[:2 * (len(re.sub(r"0x|\\x|[^0-9A-Fa-f]", "", m[0])) // 2)]), len(m[0])
-    for m in re.finditer(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{10,}(?![0-9A-Za-z])", text): yield "hex", bytes.fromhex(m[0][:len(m[0]) // 2 * 2]), len(m[0])
+    figured = FLOAT.sub(" ", text) # the digits of a computed number are often, by chance, letters in hexadecimal
+    for m in HEX_PAIRS.finditer(figured): yield "hex", bytes.fromhex(re.sub(r"0x|\\x|[^0-9A-Fa-f]", "", m[0])[:2 * (len(re.sub(r"0x|\\x|[^0-9A-Fa-f]", "", m[0])) // 2)]), len(m[0])
+    for m in re.finditer(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{10,}(?![0-9A-Za-z])", figured): yield "hex", bytes.fromhex(m[0][:len(m[0]) // 2 * 2]), len(m[0])
     for m in BASE32.finditer(text):
         try: yield "base32", base64.b32decode(m[0].rstrip("=") + "=" * (-len(m[0].rstrip("=")) % 8)), len(m[0])
         except binascii.Error: continue # no base32
@@ -109,6 +110,7 @@ class Check:
     counts: dict = field(default_factory=dict) # file → counts in it, for differencing between releases
     days: set = field(default_factory=set) # the days of the runs whose report this is
     cache: dict = field(default_factory=dict) # digests of texts already read → what was found in them
+    placed: bool = True    # whether it matters in which column of a table something was found
 
     def __post_init__(self):
         self.deepest, most, many = limits()
@@ -181,12 +183,12 @@ def words(
 
 def read(check: Check, text: str, where: str, layer: str, depth: int) -> set[tuple[str, str, str]]:
     "(kind, code, layer) of what one text holds; a text read before is not read again."
-    key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest(), layer, check.quick, frozenset(check.days)
-    if (before := check.cache.get(key)) is not None: return before
+    key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest(), check.quick, frozenset(check.days)
+    if key in check.cache: return _as(check.cache[key], layer)
     plain = seen(text)
-    out = {(x[2], x[3], layer) for x in identifiers(plain, check.known, check.quick, check.days)}
+    out = {(x[2], x[3], None) for x in identifiers(plain, check.known, check.quick, check.days)}
     if len(text) > 5: out.update(turned(plain, check.known))
-    if depth >= check.deepest: return out | {("TEXT", "limit", layer)}
+    if depth >= check.deepest: return _as(out | {("TEXT", "limit", None)}, layer)
     for how, t in rewritten(text):
         if t != text: out |= read(check, t, where, how, depth + 1)
     opened = False
@@ -197,4 +199,8 @@ def read(check: Check, text: str, where: str, layer: str, depth: int) -> set[tup
         elif check.opener and check.opener(check, raw, where, how, depth + 1): opened = True
         elif len(raw) > OPAQUE and taken and len(set(raw)) > min(40, len(raw) // 4): out.add(("TEXT", "opaque", how))
     if not opened: check.cache[key] = out
-    return out
+    return _as(out, layer)
+
+def _as(found, layer):
+    "What was found in a text, whichever way it was come by this time."
+    return {(kind, code, layer if how is None else how) for kind, code, how in found}

@@ -65,7 +65,7 @@ def check_output(
 
 def kinds_in(out: dict, known) -> list:
     "The kinds of identifiers in one output."
-    check = Check(known, True, opened, document, cache=READ)
+    check = Check(known, True, opened, document, cache=READ, placed=False)
     output(check, out, "output")
     return [f.kind for f in check.scan.findings]
 

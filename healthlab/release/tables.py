@@ -65,9 +65,10 @@ def table(
     if check.measure: check.measure(check, columns, where, layer)
 
 def _cells(check, cells, where, layer, depth):
-    "Reads the cells of all columns together; where there is something in them, again, each column for itself."
+    "Reads the cells of all columns together; where there is something in them and its place matters, again, each column for itself."
     lines, before = [x for _, own in cells for x in own], len(check.scan.findings)
-    if not any([_by_rules(check, "\n".join(lines[s:s + 500]), "", layer, depth) for s in range(0, len(lines), 500)]) and len(check.scan.findings) == before: return
+    there = "" if check.placed else f"{where} › columns"
+    if not any([_by_rules(check, "\n".join(lines[s:s + 500]), there, layer, depth) for s in range(0, len(lines), 500)]) and len(check.scan.findings) == before or there: return
     del check.scan.findings[before:]
     for at, own in cells:
         for s in range(0, len(own), 500): _by_rules(check, "\n".join(own[s:s + 500]), at, layer, depth)

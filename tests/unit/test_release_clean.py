@@ -40,6 +40,7 @@ def png():
 
 CLEAN = dict(
     figures=lambda: result(text_plain="{'auroc': 0.8123456789012345, 'brier': 0.1070000000000001, 'n': 400}"),
+    digits=lambda: result(text_plain="(1.844486846923828, 1.4536335754394532, np.float64(1.423695262059558))"),
     scores=lambda: result(text_plain="({'precision': 0.948375, 'recall': 0.9115833333333333},\n {'precision': 0.9012, 'recall': 0.90})"),
     head=lambda: frame(FRAME.head().round(2)),
     described=lambda: frame(FRAME.describe()),

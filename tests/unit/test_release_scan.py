@@ -188,6 +188,23 @@ def test_the_index_is_asked_in_ascii_as_in_any_text():
         assert set(HEADS.findall(text)) <= set(PLAIN_HEADS.findall(text)), text
 
 
+def test_numbers_are_found_at_every_place_where_one_can_begin():
+    from healthlab.release.known import HEADS, PIECES
+    k, rng, many = Known(b"test"), random.Random(5), 0
+    for n in ("ab12ab1", "1212 1b1", "2a1b2a1b"): k.patient({"resourceType": "Patient", "identifier": [{"value": n}]})
+    for _ in range(3000):
+        wanted, text = set(), " ".join("".join(c + rng.choice(["", "", "-", ". "]) for c in rng.choice(["ab12ab1", "12121b1", "2a1b2a1b", "b1212", "7"])) for _ in range(3)).replace("  ", rng.choice(["", " "]))
+        for m in HEADS.finditer(text):
+            joined, end = "", m.start()
+            for piece in list(PIECES.finditer(text, m.start()))[:5]:
+                if piece.start() - end > 2: break
+                joined, end = joined + piece[0], piece.end()
+                if len(joined) > 4 and not joined.isalpha() and k.hash("number", joined) in k.strong: wanted.add((m.start(), end))
+        many += len(wanted)
+        assert {(a, b) for a, b, kind, _ in known_in(text, k) if kind == "ID"} == wanted, text
+    assert many > 20
+
+
 def test_the_index_finds_numbers_and_names_however_they_are_written():
     k = Known(b"test")
     k.patient({"resourceType": "Patient", "id": "p1", "name": [{"given": ["Tadhg"], "family": "O'Malley"}], "identifier": [{"value": "MRN00131679"}], "telecom": [{"value": "+1 978 555 0128"}], "address": [{"line": ["12 Oak Street"]}]})
