@@ -55,7 +55,7 @@ def summary_cards(
 ) -> Html:
     "The run in six figures."
     i, q, d, v = (results(records, step) for step in ("ingest", "quality", "deidentify", "views"))
-    out = [(i.get("files", 0), "files read"), (i.get("resources", 0), "resources found"), (i.get("rejected", 0), "rejected, with reason", "bad" if i.get("rejected") else "good"),
+    out = [(i.get("files", 0), "files read"), (i.get("resources", 0), "resources read"), (i.get("rejected", 0), "rejected, with reason", "bad" if i.get("rejected") else "good"),
            (q.get("findings", 0), "quality findings", "bad" if q.get("findings") else "good"), (d.get("resources", 0), "resources de-identified"), (v.get("rows", 0), "rows in research tables"),
            (float(sum(r.seconds for r in records.values())), "seconds in all")]
     return cards(out)
