@@ -74,7 +74,7 @@ def _pairs(codes, groups, shares, total, target, rho, rng) -> list[tuple[int, in
         del score[pair]
     return out
 
-# %% ../../nbs/library/60_synth/63a_marginals.ipynb #8ddba245
+# %% ../../nbs/library/60_synth/63a_marginals.ipynb #19073a12
 PARTS = {"letters": .12, "columns": .13, "choice": .1, "pairs": .65} # of ρ
 
 class Marginals:
@@ -114,8 +114,7 @@ class Marginals:
             weights = Corrections().weights(i, self.logits(i, codes), codes)
             goals = {j: t * scale for (j, k), t in tables.items() if k == i}
             s, p = fit_position(weights, codes, single[i] * scale, goals, groups[i], groups, scale, self.settings["passes"], 10, tuple(v * scale ** 2 for v in variance))
-            self.corrections.single.append(s)
-            self.corrections.pairs.append(p)
+            self.corrections.add(s, p, groups[i])
             codes[:, i] = draw(i, weights, codes, self.corrections.near, rng)
 
     def logits(self, i: int, codes: np.ndarray) -> np.ndarray: return np.repeat(self.base[i][None], len(codes), 0)

@@ -56,20 +56,28 @@ def information(codes: np.ndarray, sizes: list) -> np.ndarray:
             out[i, j] = out[j, i] = value - ((a > 0).sum() - 1) * ((b > 0).sum() - 1) / 2 / n
     return out
 
-# %% ../../nbs/library/60_synth/62_sampling.ipynb #4d384204
+# %% ../../nbs/library/60_synth/62_sampling.ipynb #71035ef6
 @dataclass
 class Corrections:
-    "Log factors on the network's probabilities: per position a vector, and for pairs (earlier position, its groups, factors of shape (groups, letters))."
+    "Log factors on the network's probabilities: per position a vector, and for pairs (earlier position, its groups, factors of shape (its groups, own groups))."
     single: list = field(default_factory=list)
     pairs: list = field(default_factory=list)
+    mine: list = field(default_factory=list) # per position: the group of every letter of its own
     near: list = field(default_factory=list) # per position: earlier positions, the one it depends on most first
+
+    def add(self, single, pairs, mine):
+        "The next position's."
+        for kept, new in zip((self.single, self.pairs, self.mine), (single, pairs, mine)): kept.append(new)
+
+    def __setstate__(self, state): # generators saved earlier have a factor for every letter
+        self.__dict__.update({"mine": [np.arange(len(x)) for x in state["single"]]} | state)
 
     def weights(self, i: int, logits: np.ndarray, codes: np.ndarray) -> np.ndarray:
         "Corrected, unnormalised weights of position i's letters, (n, letters)."
         out = logits - logits.max(1, keepdims=True)
         if i < len(self.single):
             out += self.single[i]
-            for j, groups, factors in self.pairs[i]: out += factors[groups[codes[:, j]]]
+            if self.pairs[i]: out += sum(factors[groups[codes[:, j]]] for j, groups, factors in self.pairs[i])[:, self.mine[i]]
             out -= out.max(1, keepdims=True)
         return np.exp(out, out=out)
 
@@ -102,24 +110,28 @@ def believed(goal: np.ndarray, drawn: np.ndarray, scale: float, inertia: float, 
     goal = np.maximum(goal, 0)
     return (np.log((goal + inertia) / (drawn + inertia)) * np.maximum(0, 1 - noise / np.maximum(z2, 1e-9))).astype(np.float32)
 
-# %% ../../nbs/library/60_synth/62_sampling.ipynb #67e809c9
+# %% ../../nbs/library/60_synth/62_sampling.ipynb #9a3cf072
 def fit_position(weights, codes, goal, goals, mine, groups, scale, passes, inertia, variance=(0., 0.), noise=(NOISE, NOISE)):
     """Factors of one position by iterative proportional fitting: `goal` are wanted counts of its letters, `goals` maps earlier positions to wanted
     counts (their groups, its groups `mine`); `variance` is that of noise on the first and on the others, `noise` what deviations of either must exceed."""
     onto = np.eye(mine.max() + 1, dtype=np.float32)[mine] # letters -> their groups
-    single, factors = np.zeros(len(mine), np.float32), {j: np.zeros((len(g), len(mine)), np.float32) for j, g in goals.items()}
+    single, factors = np.zeros(len(mine), np.float32), {j: np.zeros((len(g), onto.shape[1]), np.float32) for j, g in goals.items()}
     member = {j: groups[j][codes[:, j]] for j in goals}
-    def scaled(ratio): weights.__imul__(ratio); weights.__itruediv__(weights.sum(1, keepdims=True))
-    scaled(1)
+    weights /= weights.sum(1, keepdims=True)
     for _ in range(passes):
+        together = weights @ onto # pairs are fitted on groups of letters, in which every letter keeps its share
+        before = together.copy()
         for j, wanted in goals.items():
             here = np.eye(len(wanted), dtype=np.float32)[member[j]]
-            step = believed(wanted, here.T @ (weights @ onto), scale, inertia, variance[1], noise[1])[:, mine]
+            step = believed(wanted, here.T @ together, scale, inertia, variance[1], noise[1])
             factors[j] += step
-            scaled(np.exp(step)[member[j]])
+            together *= np.exp(step)[member[j]]
+            together /= together.sum(1, keepdims=True)
+        if goals: weights *= (together / np.maximum(before, 1e-30))[:, mine]
         step = believed(goal, weights.sum(0), scale, 1, variance[0], noise[0])
         single += step
-        scaled(np.exp(step))
+        weights *= np.exp(step)
+        weights /= weights.sum(1, keepdims=True)
     return single, [(j, groups[j], factors[j]) for j in goals]
 
 def calibrate(
@@ -146,8 +158,7 @@ def calibrate(
         goals = {j: table_of(groups[j][source[:, j]], groups[i][source[:, i]], groups[j].max() + 1, groups[i].max() + 1) * (n / len(source)) for j in paired}
         goal = np.bincount(source[:, i], minlength=sizes[i]) * (n / len(source))
         single, pairs = fit_position(weights, codes, goal, goals, groups[i], groups, n / len(source), passes, inertia, noise=noise)
-        out.single.append(single)
-        out.pairs.append(pairs)
+        out.add(single, pairs, groups[i])
         codes[:, i] = draw(i, weights, codes, near, rng)
     return out
 

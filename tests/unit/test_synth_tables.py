@@ -111,6 +111,21 @@ def test_training_stops_early_and_a_great_table_is_read_in_parts():
     assert whole == network.train(codes, [3, 3, 3], settings=how | {"epochs": 2})[1] and whole != part
 
 
+def test_positions_learnt_together_are_those_learnt_alone():
+    import torch
+    torch.manual_seed(0)
+    sizes, rows = [2, 40, 3, 7, 30, 2, 5, 4], torch.stack([torch.randint(0, k, (500,)) for k in (2, 40, 3, 7, 30, 2, 5, 4)], 1)
+    net = network.network(sizes, 16, .25, .2, ordered=[0, 40, 0, 0, 25, 0, 0, 0])
+    for h in net.heads: torch.nn.init.normal_(h.added.weight)
+    later = rows.clone()
+    later[:, 5] = 1 - later[:, 5]
+    with torch.no_grad():
+        alone, together, changed = net.eval()(rows), network.position_losses(net, rows), network.position_losses(net, later)
+        assert torch.allclose(alone, together, atol=1e-4) and torch.equal(together[:, :5], changed[:, :5]) and not torch.equal(together[:, 6], changed[:, 6])
+        kept = net.train().dropped(torch.ones(400, 250))
+    assert np.allclose(sorted(kept.unique().tolist()), [0, 4 / 3]) and abs(float(kept.mean()) - 1) < .01
+
+
 def test_rare_values_are_never_shown():
     t = table(600)
     t.loc[0, "ward"] = "unit-of-one"
