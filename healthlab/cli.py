@@ -85,6 +85,7 @@ def deid(args):
         from healthlab.deid import deidentify
         print(deidentify(Lake(), policy=args.policy))
 
+# %% ../nbs/library/99_command/99_cli.ipynb #e00da163
 def nlp(args):
     "read the notes of a zone: entities, relations, timeline and social facts as tables of zone research"
     from healthlab.core.audit import new_run_id

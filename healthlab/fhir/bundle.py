@@ -76,6 +76,7 @@ def odd_backslashes(text: bytes) -> bool:
     "Whether a text ends in the middle of an escape."
     return (len(text) - len(text.rstrip(b"\\"))) % 2 == 1
 
+# %% ../../nbs/library/10_fhir/13_bundle.ipynb #36289db2
 class Scanner:
     "Where a scan through a bundle stands."
     def __init__(self, max_bytes: int):

@@ -64,6 +64,7 @@ def table(
     _rows(check, texts, where, layer, depth)
     if check.measure: check.measure(check, columns, where, layer)
 
+# %% ../../nbs/library/78_release/78e_tables.ipynb #b2a85967
 def _cells(check, cells, where, layer, depth):
     "Reads the cells of all columns together; where there is something in them and its place matters, again, each column for itself."
     lines, before = [x for _, own in cells for x in own], len(check.scan.findings)

@@ -128,6 +128,7 @@ def evaluate(
     if generator is not None: found["generator"] = generator.figures()
     return Card(title, found, _rules(found, limits), notes)
 
+# %% ../../nbs/library/60_synth/67_card.ipynb #b4170878
 def _shadowed(real, synthetic, holdout, kinds, generator, shadows, seed) -> dict:
     "The attack with shadows fitted as the generator was: its method, epsilon and delta, the method's own settings."
     from healthlab.synth.generator import fit
