@@ -2,10 +2,11 @@
 
 # %% auto #0
 __all__ = ['INVISIBLE', 'ALIKE', 'MIXED', 'SCANNED', 'CALLED', 'MISREAD', 'DIGITS', 'PRIORITY', 'UNIT_AFTER', 'IP', 'LETTERS',
-           'SIGNED', 'ALONE', 'CAPITAL', 'CLOCK', 'WARD', 'STANDS_AT', 'PRESSURE', 'STATES', 'CORNER_AT', 'CORNER',
-           'RATIO', 'ROW', 'HOURS', 'CODED', 'CARETS', 'NUMBERED', 'AGED', 'TESTS', 'TERMS', 'OF', 'PAIRS', 'RANK',
-           'EDGE', 'WHOLE', 'BEGUN', 'NAMELIKE', 'BARE', 'DOUBT', 'BETWEEN', 'readable', 'merged', 'by_tagger', 'named',
-           'propagated', 'told', 'marked', 'completed', 'combined']
+           'SIGNED', 'ALONE', 'CAPITAL', 'ROMAN', 'KINDRED', 'INTRODUCED', 'VARIANT', 'CLOCK', 'WARD', 'STANDS_AT',
+           'PRESSURE', 'STATES', 'CORNER_AT', 'CORNER', 'RATIO', 'ROW', 'RESULTS', 'HOURS', 'CODED', 'CARETS',
+           'NUMBERED', 'AGED', 'TESTS', 'TERMS', 'OF', 'PAIRS', 'RANK', 'EDGE', 'WHOLE', 'BEGUN', 'NUMERIC', 'PARTS',
+           'COUNTED', 'NAMELIKE', 'BARE', 'DOUBT', 'BETWEEN', 'readable', 'merged', 'by_tagger', 'named', 'propagated',
+           'told', 'marked', 'completed', 'combined']
 
 # %% ../../nbs/library/40_deid/42f_voting.ipynb #3f73fc5d
 import re
@@ -13,7 +14,7 @@ from functools import lru_cache
 
 from .lexica import CLINICAL, EPONYMS, fold, listed, names, vocabulary
 from .model import SAFE, Votes
-from .patterns import DATE, DAYS, EPONYM_AFTER, FAMOUS, STATE, STOP, Span, by_context, by_form, by_list, by_place, looked
+from .patterns import DATE, DAYS, EPONYM_AFTER, FAMOUS, RELATIVE, STATE, STOP, Span, by_context, by_form, by_list, by_place, looked
 
 # %% ../../nbs/library/40_deid/42f_voting.ipynb #d8b69a11
 INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]")
@@ -66,16 +67,29 @@ CAPITAL = re.compile(r"[A-Z]")
 def _common(seen, a, b, p):
     "Whether a lower-case word of every day stands in a text that knows capitals: nobody's name unless the tagger is very sure."
     w = seen[a:b]
-    return p < .97 and w.islower() and w in vocabulary() and CAPITAL.search(seen, max(0, a - 80), b + 40) is not None
+    return (p < .97 or listed(w) == 2) and w.islower() and w in vocabulary() and CAPITAL.search(seen, max(0, a - 80), b + 40) is not None
+
+ROMAN = frozenset("ii iii iv vi vii viii ix".split())
+KINDRED = re.compile(r"(?i:[- ]in[- ]laws?\b)")
+INTRODUCED = re.compile(rf"(?i:\b(?:dr|mr|mrs|ms|miss|prof|nurse|sister|father|coach|{RELATIVE})\.?,? {{1,2}})$")
+
+def _medical(words) -> bool: return any(w.lower() in CLINICAL for w in words) and all(w.lower() in CLINICAL or w.lower() in ROMAN for w in words)
+
+def _shouted(seen, a, b, words) -> bool:
+    "Whether one word of every day, which is nobody's name, stands in capitals and nothing introduces a person."
+    return len(words) == 1 and words[0].isupper() and listed(words[0]) == 2 and not INTRODUCED.search(seen, max(0, a - 18), a)
 
 def _name(seen, a, b, p):
     t, ws = seen[a:b], _words(seen[a:b])
     if not ws or _plain(t) and not (len(t) < 6 and t.isupper() and p > .9 and SIGNED.search(seen, max(0, a - 12), a) and ALONE.match(seen, b)): return None
-    if len(t) == 1 and seen[b:b + 1] == ":" or t in ("MAE", "mae") or all(w.lower() in CLINICAL for w in ws) or _common(seen, a, b, p): return None
-    if EPONYM_AFTER.match(seen, b) and any(w.lower() in EPONYMS for w in ws): return None
+    if len(t) == 1 and seen[b:b + 1] == ":" or t in ("MAE", "mae") or _medical(ws) or _common(seen, a, b, p) or _shouted(seen, a, b, ws): return None
+    if KINDRED.match(seen, b) or KINDRED.match(seen, max(0, b - 7), b): return None
+    if EPONYM_AFTER.match(seen, b) and any(w.lower() in EPONYMS for w in ws) or VARIANT.search(seen, max(0, a - 3), a): return None
     if all(listed(w) == 2 for w in ws) and p < (.95 if t.islower() or t.isupper() else .7): return None
     if len(ws) == 1 and (len(ws[0]) < 2 and p < .9 or ws[0].isupper() and len(ws[0]) < 6 and listed(ws[0]) < 3 and p < .95): return None
     return "NAME"
+
+VARIANT = re.compile(r"\b[cgmnp]\.\(?$") # a variant of a gene, c.5946delT
 
 CLOCK = re.compile(r"(?:[01]\d|2[0-3])[0-5]\d")
 WARD = re.compile(r"(?![TLCS]\d)[A-Za-z]{1,4}-?\d{1,3}")
@@ -84,6 +98,7 @@ def _place(seen, a, b, p):
     t, ws = seen[a:b], _words(seen[a:b])
     if CLOCK.fullmatch(t) and p < .95: return None
     if p > .6 and WARD.fullmatch(t): return "LOCATION"
+    if len(ws) > 1 and all(w.lower() in CLINICAL for w in ws): return None
     if not ws: return "LOCATION" if sum(c.isdigit() for c in t) > 3 or p > .8 and (len(t) > 2 or seen[a - 1:a] in ("", "\n")) and not UNIT_AFTER.match(seen, b) else None
     if len(ws) == 1 and (ws[0].lower() in CLINICAL or t.islower() and p < .9 and listed(t) in (1, 2, 8, 10) or _common(seen, a, b, p)): return None
     if len(t) == 2 and not STATES.fullmatch(t) and _plain(t) or _plain(t) and len(t) > 2 or (t.islower() and all(listed(w) == 2 for w in ws) and p < .9): return None
@@ -93,11 +108,12 @@ STANDS_AT = re.compile(r"(?i:(?:\b(?:at|to|from|via|by|the|in|of|for|w/|with|and
 
 def _organisation(seen, a, b, p):
     ws = _words(seen[a:b])
+    if ws and all(w.lower() in CLINICAL and w.lower() not in names() for w in ws) and not STANDS_AT.search(seen, max(0, a - 12), a): return None
     if len(ws) == 1 and len(ws[0]) < 6 and ws[0].isupper() and not STANDS_AT.search(seen, max(0, a - 12), a) and p < .98: return None
     if all(len(w) < 2 for w in ws) or p < .97 and seen[a:b].islower() and CAPITAL.search(seen, max(0, a - 80), b + 40) is not None: return None
     return "ORGANIZATION" if ws and not _plain(seen[a:b]) and (p > .6 or not all(listed(w) == 2 for w in ws)) else None
 
-PRESSURE = re.compile(r"(?i:\b(?:BP|pressure|strength|severity|pain|reflexes|vision|OD|OS)\b(?: of| was| is)?[:\s]{0,2})$")
+PRESSURE = re.compile(r"(?i:\b(?:BP|PA|RV|LV|AO|PAP|PCWP?|pressure|strength|severity|pain|reflexes|vision|OD|OS)\b(?: of| was| is)?[:\s]{0,2})$")
 STATES = re.compile(STATE)
 CORNER_AT = re.compile(r"(?i:(?:the )?corner )")
 CORNER = re.compile(r"(?i:(?:the )?corner of )$")
@@ -105,11 +121,12 @@ CORNER = re.compile(r"(?i:(?:the )?corner of )$")
 # %% ../../nbs/library/40_deid/42f_voting.ipynb #b22350cd
 RATIO = re.compile(r"(\d{1,3})/(\d{1,3})")
 ROW = re.compile(r"\d[./]\d{0,2}$") # results one after the other: 7.38/41/98
+RESULTS = re.compile(r"\d+\.\d+(?:/\d+(?:\.\d+)?){2,}|\d+(?:/\d+){3,}")
 HOURS = re.compile(r"(?:[01]\d|2[0-4])[0-5]\d ?[-–] ?(?:[01]\d|2[0-4])[0-5]\d")
 
 def _date(seen, a, b, p):
     t = seen[a:b]
-    if ROW.search(seen, max(0, a - 5), a): return None
+    if ROW.search(seen, max(0, a - 5), a) or RESULTS.fullmatch(t): return None
     if (m := RATIO.fullmatch(t)) and not (min(int(m[1]), int(m[2])) < 13 and max(int(m[1]), int(m[2])) < 32 or p > .5 and int(m[1]) < 13 and len(m[2]) == 2): return None
     return "DATE" if re.search(r"\d", t) and not PRESSURE.search(seen, max(0, a - 20), a) and (DATE.search(t) or (p > .6 and re.search(r"\d\W+\w|[^\W\d]{3}", t) and not re.fullmatch(r"(?:18|19|20)\d\d|\d{1,3}|\d+[.]\d+|\d{1,2}:\d\d", t) and not UNIT_AFTER.match(seen, b))) else None
 
@@ -130,7 +147,7 @@ def _contact(seen, a, b, p):
 AGED = re.compile(r"(?i:(?:9\d|1[0-4]\d)(?!\d|\.\d)|(?:an?|one) hundred|ninet)")
 TESTS = {"NAME": _name, "LOCATION": _place, "ORGANIZATION": _organisation, "DATE": _date, "ID": _number, "CONTACT": _contact,
          "PHONE": lambda seen, a, b, p: "PHONE" if sum(c.isdigit() for c in seen[a:b]) > (3 if NUMBERED.search(seen, max(0, a - 16), a) else 4) else None,
-         "USERNAME": lambda seen, a, b, p: "USERNAME" if b - a > 2 and not _plain(seen[a:b]) else None,
+         "USERNAME": lambda seen, a, b, p: "USERNAME" if b - a > 2 and not _plain(seen[a:b]) and not (seen[a] == "_" and seen[a - 1:a].isalnum() and seen[a:b].islower()) else None,
          "AGE": lambda seen, a, b, p: "AGE" if AGED.match(seen, a) else None}
 
 TERMS = re.compile(r"(?i:(?:Los Angeles|Boston|Miami|Philadelphia|Montreal|Ottawa|Canadian|Vancouver|Toronto|Framingham|Glasgow|Edinburgh|London|Newcastle|Oxford|Cambridge|Stanford|Mayo|Duke|Cincinnati|Minnesota|Michigan|Milan|Paris|Rome|Chicago|Dallas|Berlin|Vienna|Bethesda|Amsterdam|Copenhagen|Oslo|Bern|Tokyo|Seattle|Rotterdam|Ann Arbor|Rocky Mountain|West Nile|Lyme|Norwalk|Marburg|Lassa|Zika|Ebola|German|Japanese|Spanish|Hong Kong|Q)"
@@ -151,10 +168,31 @@ EDGE = " \t\n,;:.'’\"()[]{}<>|^*#=-–—/\\"
 
 WHOLE, BEGUN = re.compile(r"[/:-]?[A-Za-z0-9]+(?:[/:-][A-Za-z0-9]+){0,4}"), re.compile(r"(?<![^\s#(:])(?:[A-Za-z0-9]+[/:-]){1,4}$") # the rest of a number of which a part was found
 
+NUMERIC = re.compile(r"[\d./:,+-]+")
+PARTS = re.compile(r"(?=[\d/.:-]*[A-Za-z])[A-Za-z0-9]{1,12}(?:[/.:-][A-Za-z0-9]{1,12})*[/.:-]?") # HX/44/2023-B
+COUNTED = frozenset(("DATE", "PHONE", "ID", "CONTACT", "LOCATION")) # kinds that figures may be
+
+def _whole(seen, spans):
+    "Figures that touch are one thing, as are groups of figures of a telephone number and an identifier: of the kind most of it is."
+    out = []
+    for s, p in spans:
+        before = out[-1][0] if out else None
+        if before and before.end == s.start and s.label != before.label and PARTS.fullmatch(seen, before.start, s.end) and sum(c.isdigit() for c in seen[before.start:s.end]) > 3:
+            out[-1] = (Span(before.start, s.end, "ID"), max(out[-1][1], p))
+            continue
+        if before and s.label in COUNTED and before.label in COUNTED and s.label != before.label and (NUMERIC.fullmatch(seen, max(before.start, before.end - 2), min(s.end, s.start + 2)) if before.end == s.start else {s.label, before.label} == {"PHONE", "ID"} and s.start == before.end + 1 and seen[before.end] in " -" and NUMERIC.fullmatch(seen, before.start, before.end) and NUMERIC.fullmatch(seen, s.start, s.end)):
+            old = out.pop()
+            n, k = sum(c.isdigit() for c in seen[before.start:before.end]), sum(c.isdigit() for c in seen[s.start:s.end])
+            label = before.label if n * old[1] >= k * p else s.label
+            if "DATE" in (s.label, before.label) and DATE.fullmatch(seen, before.start, s.end): label = "DATE"
+            out.append((Span(before.start, s.end, label), max(old[1], p)))
+        else: out.append((s, p))
+    return out
+
 def by_tagger(seen: str, votes: Votes, threshold: float = .4) -> list[Span]:
     "What the tagger marks and plain sense allows."
     out = []
-    for (a, b, label), p in votes.spans(threshold):
+    for (a, b, label), p in _whole(seen, votes.spans(threshold)):
         while b > a and seen[b - 1] in EDGE: b -= 1
         while a < b and seen[a] in EDGE: a += 1
         kind = TESTS[label](seen, a, b, p) if b > a and not HOURS.fullmatch(seen, a, b) and not (label in ("NAME", "LOCATION", "ORGANIZATION") and _eponym(seen, a)) else None
