@@ -130,10 +130,10 @@ def repeated(text: str, found: list[Entity], least: float = .9) -> list[Entity]:
         out += [Entity(m.start(), m.end(), m[0], e.label, e.score * .9) for m in re.finditer(r"(?<![\w-])" + re.escape(words) + r"(?![\w-])", text)]
     return out
 
-# %% ../../nbs/library/50_nlp/53_entities.ipynb #01853c57
+# %% ../../nbs/library/50_nlp/53_entities.ipynb #c98f525c
 def _head(tagger, words, y, text: str, name: str, least: float = 0., chained: bool = False) -> list[Entity]:
     names = CATEGORY.get(name)
-    return [Entity(m.start, m.end, text[m.start:m.end], names.get(m.label, "") if names else m.label, round(p, 4)) for m, p in decode(words, y, head_of(tagger, name), followed(tagger, name) if chained else None) if p >= least and (not names or m.label in names)]
+    return [Entity(m.start, m.end, text[m.start:m.end], names.get(m.label, "") if names else m.label, round(p, 4)) for m, p in decode(words, y, head_of(tagger, name), followed(tagger, name) if chained else None, text) if p >= least and (not names or m.label in names)]
 
 _INHERITED = re.compile(r"\b(?:genes?|genetic\w*|mutations?|mutant|mutated|alleles?|chromosom\w+|linkage|locus|loci|genotyp\w+|phenotyp\w+|exons?|introns?|codon|heterozyg\w+|homozyg\w+|hereditary|inherited|autosomal|recessive|dominant|carriers?|kindred|pedigrees?|polymorphism|haplotyp\w+|cDNA|DNA|mRNA|deletions?|frameshift|missense|BRCA\w*|protein|encod\w+|germline)\b", re.I)
 
@@ -236,7 +236,7 @@ def _merged(tagger, words, y, text: str) -> tuple[list[Entity], dict[str, float]
     found = _fill(found, more)
     return sorted(found, key=lambda e: (e.start, e.end)), genre
 
-# %% ../../nbs/library/50_nlp/53_entities.ipynb #b8536f35
+# %% ../../nbs/library/50_nlp/53_entities.ipynb #583b212c
 def _elsewhere(name: str, texts: list[str], head: str | None, threads: int) -> list[list[Entity]]:
     "The mentions a checkpoint finds, and beside them what rules and lists find."
     if head: raise HealthlabError("a checkpoint has no heads", Path(name).name, "Leave head= out, or name weights that train_ner wrote", "nlp-head")
@@ -255,7 +255,7 @@ def recognise(texts: list[str],
     words, rows = logits(tagger, texts, readings=readings(tagger, head) if head else 1, threads=threads)
     if head:
         h, after = head_of(tagger, head), followed(tagger, head)
-        return [[Entity(m.start, m.end, t[m.start:m.end], m.label, round(p, 4)) for m, p in decode(w, y, h, after)] for t, w, y in zip(texts, words, rows)]
+        return [[Entity(m.start, m.end, t[m.start:m.end], m.label, round(p, 4)) for m, p in decode(w, y, h, after, t)] for t, w, y in zip(texts, words, rows)]
     if twice := [n for n, y in enumerate(rows) if len(y) and max((g := _genres(tagger, y)), key=g.get) == "case report"]:
         for n, y in zip(twice, reread(tagger, [texts[n] for n in twice], [words[n] for n in twice], [rows[n] for n in twice], threads=threads)): rows[n] = y
     return [_merged(tagger, w, y, t)[0] for t, w, y in zip(texts, words, rows)]

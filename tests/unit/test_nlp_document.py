@@ -228,3 +228,51 @@ def test_two_readings_and_what_follows_what():
     y[0, h.offset + begins] = y[1, h.offset + goes_on] = y[2, h.offset] = 4
     found = decode([("", 0, 1, 1), ("", 2, 3, 2), ("", 4, 5, 3)], y, h, after)
     assert [(m.start, m.end, m.label) for m, _ in found] == [(0, 3, "Sign_symptom")] and len(recognise([text], head="maccrobat")[0]) > 20
+
+def test_words_that_never_end_a_mention():
+    from healthlab.nlp.multitask import trimmed
+    for text, left in (("Examination of the", "Examination"), ("two weeks after the", "two weeks after"), ("CA)", "CA"), ("hepatitis A", "hepatitis A"), ("CEA (high)", "CEA (high)"), ("and spleen", "spleen"), ("of the", "")):
+        a, b = trimmed(text, 0, len(text))
+        assert text[a:b] == left
+    assert trimmed("vesico-pustular rash", 0, 7) == (0, 6) and trimmed("HBsAg -", 0, 7) == (0, 7)
+
+def small_encoder(folder):
+    "A BERT of one layer, 32 wide, with the packaged encoder's words."
+    import shutil
+
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    from healthlab.encoder.base import base
+    rng, at = np.random.default_rng(0), "encoder.layer.0."
+    shapes = {"embeddings.word_embeddings": (30522, 32), "embeddings.position_embeddings": (64, 32), "embeddings.token_type_embeddings": (2, 32)}
+    full = {at + n: s for n, s in {"attention.self.query": (32, 32), "attention.self.key": (32, 32), "attention.self.value": (32, 32), "attention.output.dense": (32, 32), "intermediate.dense": (64, 32), "output.dense": (32, 64)}.items()}
+    w = {f"{n}.weight": rng.normal(0, .1, s).astype(np.float32) for n, s in (shapes | full).items()} | {f"{n}.bias": np.zeros(s[0], np.float32) for n, s in full.items()}
+    for n in ("embeddings.LayerNorm", at + "attention.output.LayerNorm", at + "output.LayerNorm"): w |= {f"{n}.weight": np.ones(32, np.float32), f"{n}.bias": np.zeros(32, np.float32)}
+    folder.mkdir()
+    save_file(w, folder / "model.safetensors")
+    shutil.copy(base().folder / "tokenizer.json", folder)
+    (folder / "config.json").write_text(json.dumps({"model_type": "bert", "num_hidden_layers": 1, "hidden_size": 32, "num_attention_heads": 2, "max_position_embeddings": 64, "layer_norm_eps": 1e-12}))
+    return str(folder)
+
+def test_learning_from_another_tagger(tmp_path, monkeypatch):
+    import numpy as np
+
+    from healthlab.core.errors import HealthlabError
+    from healthlab.nlp.corpora import Example, Mention
+    from healthlab.nlp.multitask import Plan, answered, train
+    monkeypatch.setenv("HEALTHLAB_ENCODER_CACHE", str(tmp_path / "cache"))
+    texts = [Example(t, t, [Mention(0, 8, "Problem")]) for t in ("Bleeding was seen.", "Weakness was seen.", "Erythema has gone.")]
+    plan, checkpoint = Plan(epochs=1, lr=1e-4, tokens=256, words=0, dropout=0., mask=0., size=48), small_encoder(tmp_path / "small")
+    first = train({"own": (texts[:2], texts[2:])}, plan, checkpoint=checkpoint)
+    told, = answered(first, ("own",), [texts[2].text])
+    starts, p = told["own"]
+    assert starts.tolist() == [0, 9, 13, 17] and p.shape == (4, 3) and np.allclose(p.sum(1), 1, atol=.01)
+    plan.taught, plan.kept, plan.cuts = {"own": ("own",), "unlabelled": ("own",)}, 1., ((1., 1.), (.5, .5))
+    second = train({"own": (texts[:2], [])}, plan, checkpoint=checkpoint, start=first, unlabelled=["Jaundice was seen.", ""])
+    assert second.card["steps"] == first.card["steps"] + 2 and second.card["taught"] == {"own": (("own",), 2), "unlabelled": (("own",), 2)}
+    assert np.allclose(second.learnt["head.weight"], first.learnt["head.weight"], atol=1e-6) # all of the weights kept: those gone on from
+    plan.kept = 0.
+    third = train({"own": (texts[:2], [])}, plan, checkpoint=checkpoint, start=first, unlabelled=["Jaundice was seen.", ""])
+    assert not np.allclose(third.learnt["head.weight"], first.learnt["head.weight"], atol=1e-6)
+    with pytest.raises(HealthlabError, match="no tagger"): train({"own": (texts[:2], [])}, plan, checkpoint=checkpoint)
