@@ -87,7 +87,7 @@ def _two_letters(column, wanted):
         m[part] = 1
         yield p, m
 
-# %% ../../nbs/library/60_synth/65_generator.ipynb #f5fba980
+# %% ../../nbs/library/60_synth/65_generator.ipynb #92250418
 class Generator:
     "What `fit` gives. `sample` draws rows, `save` keeps it, `card` says how it was made."
     def __init__(self, model, alphabet, constraints, about: dict):
@@ -103,17 +103,21 @@ class Generator:
                seed: int = None,         # the same seed draws the same rows; None: the fit's seed
               ) -> pd.DataFrame:
         """Draw n rows. `InputError` when a condition or constraint cannot be met."""
+        parts = list(self.batches(n, conditions, seed))
+        return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0].reset_index(drop=True)
+
+    def batches(self, n: int, conditions: dict = None, seed: int = None):
+        "The rows of `sample` as tables of at most 100,000, so that millions can be written out without being held together."
         if not isinstance(n, (int, np.integer)) or n < 1: raise InputError("the number of rows must be a whole number of at least 1", f"n={n}", "", "rows-wrong")
         rng = np.random.default_rng(self.about["seed"] if seed is None else seed)
-        parts, left, dry = [], n, 0
+        left, dry = n, 0
         while left:
             rows = self._some(min(left if not dry else 2 * left + 100, 100_000), conditions or {}, rng)
             rows = rows[:left]
             dry = 0 if len(rows) else dry + 1
             if dry > 20: raise InputError("drawn rows never meet the conditions and constraints together", ", ".join(map(str, conditions or {})), "Loosen the conditions", "condition-impossible")
-            parts.append(rows)
             left -= len(rows)
-        return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0].reset_index(drop=True)
+            if len(rows): yield rows.reset_index(drop=True)
 
     def _some(self, n, conditions, rng) -> pd.DataFrame:
         "Up to n rows that hold to conditions and constraints."

@@ -52,6 +52,18 @@ def test_each_fault_is_caught_by_its_rule(leak, rule):
     assert not card.passed and rule in {r.name for r in card.rules if not r.passed}, card
 
 
+def test_a_loss_counts_where_chance_does_not_explain_it():
+    from healthlab.synth.fidelity import comparable
+    from healthlab.synth.utility import utility
+    def lost(synthetic, seed):
+        kinds, tables = comparable(people(300, 100 + seed), synthetic, people(300, 300 + seed), kinds=None)
+        return utility(*tables, "died", kinds, limit=0.)
+    fresh = [lost(people(300, 200 + s), s) for s in range(4)]
+    ruined = [lost(people(300, 200 + s).assign(died=lambda t: np.random.default_rng(0).permutation(t.died)), s) for s in range(4)]
+    assert all(u.get("least", u["gap"]) < .03 for u in fresh) and all(u["least"] > .1 for u in ruined)
+    assert "least" not in utility(*(t.drop(columns="sex") for t in (REAL, FRESH, HOLDOUT)), "died", {"died": "category"}, limit=.5)
+
+
 @pytest.mark.parametrize("leak, test", [
     (lambda: pd.concat([FRESH[:1995], REAL[:5]]), "rows"),
     (lambda: FRESH.assign(crp=np.where(np.arange(2000) < 90, np.resize(np.sort(REAL.crp)[-90:], 2000), FRESH.crp)), "combinations"),

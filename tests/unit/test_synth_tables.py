@@ -238,3 +238,6 @@ def test_small_tables_are_learnt_by_pairs_and_keep_what_hangs_together():
     assert g.figures()["method"] == "pairwise"
     assert drawn[["age", "sbp"]].corr().iloc[0, 1] > .4 and (drawn.ward[drawn.age > 65] == "surgical").mean() < .1
     with pytest.raises(InputError, match="epochs"): fit(t, "pairwise", settings={"epochs": 3})
+    parts = list(fit(t[["ward"]]).batches(100_050, seed=1))
+    assert [len(p) for p in parts] == [100_000, 50] and list(parts[1].index) == list(range(50))
+    assert pd.concat(g.batches(300, {"ward": "icu"}, seed=2)).equals(g.sample(300, {"ward": "icu"}, seed=2))
