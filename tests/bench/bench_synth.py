@@ -1,5 +1,6 @@
 """Figures of synthetic data: generators by fidelity, privacy, utility, seconds and memory on UCI Adult (half learnt, half held out), the default on Diabetes-130
-(half of the patients) and on the ICU stays of PhysioNet 2012 (flattened to a row a stay). The auditor has a bench of its own, bench_auditor.py.
+(half of the patients) and on the ICU stays of PhysioNet 2012 (flattened to a row a stay), where fresh real rows are judged beside it; synthcity's plugins with and without healthlab's
+interface; a table of a million rows. The auditor has a bench of its own, bench_auditor.py.
 
 Every generator runs in a process of its own (synth_peers.py), so that its CPU seconds and memory are its own. Peers are run and `mostlyai-qa` judges, unchanged,
 where their virtual environments are named:
@@ -27,6 +28,7 @@ import numpy as np
 import pandas as pd
 
 from healthlab.synth import evaluate
+from healthlab.synth.fidelity import Points, accuracy, comparable, detection
 
 LIMIT = 900 # CPU seconds after which a generator is stopped, and its row says so: healthlab's own limit is 120
 COMMAND = "make bench AREAS=synth"
@@ -118,9 +120,9 @@ def python_of(generator):
     return sys.executable if where == "own" else f"{where}/bin/python" if where else None
 
 
-def drawn_by(generator, table, known, target, folder, more=50_000):
-    "What a generator drew (None: not through within LIMIT), and its name, CPU seconds, clock seconds and GB; None when it is not here or fails."
-    base = Path(KEEP or folder) / f"{table}-{generator}".replace(" ", "-").replace(":", "-")
+def drawn_by(generator, table, known, target, folder, more=50_000, again=False):
+    "What a generator drew (None: not through within LIMIT), and its name, CPU seconds, clock seconds and GB; None when it is not here or fails. `again`: whatever is kept."
+    base = Path(folder if again else KEEP or folder) / f"{table}-{generator}".replace(" ", "-").replace(":", "-").replace("/", "-")
     done, at = Path(f"{base}.json"), python_of(generator)
     if not done.exists():
         if at is None: return None
@@ -178,6 +180,81 @@ def one(generator, table, data, folder, attacks=0, asked=False):
     return generator_rows(f"{table}: {cost['name']}", v, cost, asked)
 
 
+# ---- what fresh real rows would score
+
+def fresh(table, data, seeds=2):
+    "A third of a table judged as if it were synthetic, beside the default fitted on another third: the last third is held out."
+    if not PEERS: return []
+    whole, rows = pd.concat(data[:2], ignore_index=True), []
+    for seed in range(seeds):
+        known, held, other = (whole.iloc[at].reset_index(drop=True) for at in np.array_split(np.random.default_rng(seed).permutation(len(whole)), 3))
+        sizes = [t.iloc[:min(map(len, (known, held, other)))] for t in (known, held, other)]
+        m = kept(f"{table}-fresh-{seed}", lambda: judged(*sizes))
+        rows += [row(f"{table}: fresh real rows, split {seed}: mostlyai-qa accuracy", m["accuracy"]["overall"], "share", "", "overall_max", m["accuracy"]["overall_max"]),
+                 row(f"{table}: fresh real rows, split {seed}: mostlyai-qa DCR share", m["distances"]["dcr_share"], "share"),
+                 row(f"{table}: fresh real rows, split {seed}: mostlyai-qa discriminator", m["similarity"]["discriminator_auc_training_synthetic"], "AUROC")]
+    return rows
+
+
+def kept(name, make):
+    "What make() gives, or what is kept of it from an interrupted run."
+    file = Path(KEEP) / f"{name}.json".replace(" ", "-").replace("/", "-") if KEEP else None
+    if file and file.exists(): return json.loads(file.read_text())
+    out = make()
+    if file: file.write_text(json.dumps(out))
+    return out
+
+
+# ---- synthcity's plugins by hand and through healthlab
+
+TRIED = ("nflow/20", "tvae/40", "bayesian_network")
+
+
+def plugins(known, held, target, rows=4000):
+    "The same plugin with the same settings, twice each way, in turns: the lesser CPU seconds, the mean of the rest."
+    known, held, out = known.head(rows), held.head(rows), []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in TRIED:
+            got = kept(f"plugin-{name}", lambda: both_ways(name, known, held, target, folder))
+            if not got: continue
+            label = f"Adult, {len(known):,} rows: synthcity {name.replace('/', ', ')}{' epochs' if '/' in name else ''}"
+            ours, hand = got["healthlab synthcity:"], got["synthcity "]
+            out += [row(f"{label}: accuracy, own measure", ours[0], "share", "no worse", "synthcity by hand", hand[0]), row(f"{label}: detection", ours[1], "AUROC", "no worse", "synthcity by hand", hand[1]),
+                    row(f"{label}: fit and {len(known):,} rows", ours[2], "CPU s", "no slower", "synthcity by hand", hand[2]) | {"ratio": round(ours[2] / hand[2], 3)}]
+    return out
+
+
+def both_ways(name, known, held, target, folder, times=2):
+    "By way: accuracy, detection and CPU seconds; nothing when one of them fails."
+    found = {way: [] for way in ("synthcity ", "healthlab synthcity:")}
+    for n in range(times):
+        for way, runs in found.items():
+            with tempfile.TemporaryDirectory(dir=folder) as own: got = drawn_by(way + name, "Adult", known, target, own, more=0, again=True)
+            if got is None or got[0] is None: return None
+            _, (a, s, b) = comparable(known, got[0], held)
+            points = Points(a, 20)
+            runs.append((accuracy(a, s)["overall"], detection(points(a), points(s), 0), got[1]["seconds"]))
+            print(way + name, n, *(f"{x:.4g}" for x in runs[-1]), flush=True)
+    return {way: [float(np.mean([r[0] for r in runs])), float(np.mean([r[1] for r in runs])), min(r[2] for r in runs)] for way, runs in found.items()}
+
+
+# ---- a great table
+
+def great(n=1_000_000, more=10_000_000):
+    "The default on a simulated table of a million rows; ten million more are drawn in batches."
+    def made():
+        with tempfile.TemporaryDirectory() as folder:
+            known = people(n, 0)
+            drawn, cost = drawn_by("healthlab auto", "great", known, "died", folder, more, again=True) or (None, {})
+            if drawn is None: return cost
+            _, (a, s, b) = comparable(*(t.head(50_000) for t in (known, drawn, people(n, 1))))
+            return cost | {"accuracy": accuracy(a, s)["overall"], "fresh": accuracy(a, b)["overall"]}
+    c, label = kept("great", made), f"Simulated stays, {n:,} rows of 10 columns"
+    if "accuracy" not in c: return [row(f"{label}: fit, sample", f"not through in {LIMIT / 60:g} CPU minutes", "CPU s")]
+    return [row(f"{label}: fit", c["fit"], "CPU s"), row(f"{label}: as many rows drawn", c["seconds"] - c["fit"] - c["more"], "CPU s"), row(f"{label}: {more:,} rows drawn in batches", c["more"], "CPU s"),
+            row(f"{label}: memory", c["gb"], "GB", "<= 4"), row(f"{label}: accuracy, own measure", c["accuracy"], "share", "", "fresh rows", c["fresh"])]
+
+
 def generators():
     "The default on three tables; on Adult also with differential privacy, and the peers."
     rows, tables = [], {"Adult" if (TABLES / "adult.csv").exists() else "simulated stays": adult}
@@ -187,7 +264,9 @@ def generators():
             data = read()
             rows += one("healthlab auto", table, data, folder, attacks=150, asked=True)
             for generator in (*list(OURS.values())[1:], *OTHERS) if n == 0 else (): rows += one(generator, table, data, folder)
-    return rows
+            if n == 0: rows += plugins(*data)
+            if n == 2: rows += fresh(table, data)
+    return rows + great()
 
 
 def summary(rows):

@@ -1,10 +1,11 @@
 """One generator of tables, run by the Python that has it, in a process of its own so that its time and memory are its own (see bench_synth.py):
 
-    python synth_peers.py GENERATOR table.parquet drawn.parquet [target [more]] > {"name", "seconds", "clock", "gb"}
+    python synth_peers.py GENERATOR table.parquet drawn.parquet [target [more]] > {"name", "seconds", "clock", "gb", "fit", "more"}
 
 `sdv GaussianCopula|CTGAN|TVAE`, `synthcity ctgan|arf|ddpm` by hand, `mostlyai`, or `healthlab METHOD [epsilon]`. A network that trains for a fixed number
 of epochs gets as many as fit into BUDGET seconds of processor time, by the time its first ones take; the name says so where that is fewer than its default.
-`synthcity NAME/N` and `healthlab synthcity:NAME/N` train for N epochs; NAME/N=VALUE names another setting than n_iter. `more` is how many rows are drawn besides.
+`synthcity NAME/N` and `healthlab synthcity:NAME/N` train for N epochs; NAME/N=VALUE names another setting than n_iter. `more` is how many rows are drawn besides; healthlab
+draws them in batches of which none is kept.
 """
 import json
 import resource
@@ -92,9 +93,12 @@ def healthlab(how, table, target):
     if method.startswith("synthcity:"):  # the same number of epochs as by hand
         method, chosen = setting(method)
         settings = {"settings": chosen} if chosen else {}
+        from healthlab.synth.plugins import plugin_class
+        plugin_class(method.removeprefix("synthcity:"))  # loaded before the clock, as by hand
     class Ours:
         def fit(self, t): self.g = fit(t, method, float(epsilon) if epsilon else None, target=target, **settings)
         def sample(self, k): return self.g.sample(k)
+        def stream(self, k): return sum(len(part) for part in self.g.batches(k))
     return f"healthlab {method}" + (f", epsilon {epsilon}" if epsilon else ""), Ours
 
 
@@ -106,12 +110,14 @@ def main(generator, source, to, target=None, more=MORE):
     start, clock = seconds(), time.monotonic()
     model = make()
     model.fit(table)
+    fitted = seconds() - start
     drawn = model.sample(len(table))
-    if int(more): model.sample(int(more))
-    took, clock = seconds() - start, time.monotonic() - clock
+    before = seconds()
+    if int(more): getattr(model, "stream", model.sample)(int(more))
+    took, clock, besides = seconds() - start, time.monotonic() - clock, seconds() - before
     drawn[list(table)].reset_index(drop=True).to_parquet(to)
     gb = max(u.ru_maxrss for u in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))) / 2 ** 20
-    print(json.dumps({"name": name, "seconds": took, "clock": clock, "gb": gb}))
+    print(json.dumps({"name": name, "seconds": took, "clock": clock, "gb": gb, "fit": fitted, "more": besides}))
 
 
 if __name__ == "__main__":
