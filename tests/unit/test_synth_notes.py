@@ -13,12 +13,12 @@ from healthlab.hospital import Hospital
 from healthlab.lake import Lake
 from healthlab.synth import load, save, synthesize_notes
 from healthlab.synth.documents import judge_notes, membership
-from healthlab.synth.notes import Written, cleaned, fit_notes, lake_notes, record_of, _read, _spelt
+from healthlab.synth.notes import Written, cleaned, fit_notes, lake_notes, record_of, worded, _read, _spelt
 from healthlab.synth.retelling import Told, words_of
 from notebooks import scratch
 
 DRUGS = ("metformin", "ramipril", "aspirin")
-SMALL = {"width": 64, "layers": 2, "vocabulary": 400, "epochs": 7, "batch": 4, "context": 96}
+SMALL = {"width": 64, "layers": 2, "vocabulary": 400, "epochs": 4, "batch": 4, "context": 96}
 
 
 def short(i, extra=""):
@@ -32,7 +32,7 @@ def fitted(tmp_path_factory):
     workbench = scratch(tmp_path_factory.mktemp("workbench"))
     with pytest.MonkeyPatch.context() as m:
         for k, v in workbench.items(): m.setenv(k, v)
-        return fit_notes([short(i) for i in range(160)], settings=SMALL), workbench["HEALTHLAB_KEYS_FILE"]
+        return fit_notes([short(i) for i in range(100)], settings=SMALL), workbench["HEALTHLAB_KEYS_FILE"]
 
 
 @pytest.fixture
@@ -46,13 +46,27 @@ def test_notes_say_what_the_record_says_and_carry_labels(writer):
     assert len(written) + writer.refused["given up"] == 18 and len(written) >= 12
     labelled = [[w.text[a:b] for a, b, label in w.spans if label == "MedicationName"] for w in written]
     assert np.mean([w.record[1] in x for w, x in zip(written, labelled)]) > .7, labelled
+    assert all(x == w.record[1] for w, found in zip(written, labelled) for x in found), "no drug is labelled that the record does not have"
+    assert any(x not in w.record for w in writer.sample([["female", "warfarin"]] * 6, seed=2) for a, b, _ in w.spans for x in [w.text[a:b]]), "a record without words leaves the model free"
+
+
+def test_words_stand_for_the_item_of_the_record_they_go_with():
+    def note(i):
+        ill, word, rare = i % 2, ("HTN", "high blood pressure")[i // 2 % 2], i == 1
+        text = f"Has {'quinsy' if rare else word if ill else 'asthma'}. Feels well."
+        return Written(text, ["female", f"{20 + i % 40} years", *(["Hypertension"] if ill else ["Asthma (disorder)"]), "aspirin"], [(4, text.index("."), "Diagnosis"), (len(text) - 5, len(text) - 1, "Symptom")], f"p{i // 2}")
+    found = worded([note(i) for i in range(60)])
+    assert found == {"Diagnosis": (1., {"Hypertension": ["HTN", "high blood pressure"], "Asthma (disorder)": ["asthma"]})}, "what one patient's notes say is not kept; how anybody feels is nothing the record decides"
+    assert worded([note(i) for i in range(8)]) == {}, "too few patients"
+
+
 
 
 def test_the_same_seed_writes_the_same_notes_also_after_saving(writer, tmp_path):
     again = load(save(writer, tmp_path / "m"))
     ask = [["female", "aspirin"]] * 3
     assert [w.text for w in writer.sample(ask, seed=3)] == [w.text for w in again.sample(ask, seed=3)]
-    assert again.figures()["notes"] == 160 and again.figures()["epsilon"] is None
+    assert again.figures()["notes"] == 100 and again.figures()["epsilon"] is None
 
 
 def test_faults_name_identifiers_and_retold_notes(writer, monkeypatch):
@@ -125,6 +139,7 @@ def test_dp_sgd_keeps_to_its_epsilon():
     writer = fit_notes([short(i) for i in range(24)], epsilon=8., settings=SMALL | {"width": 16, "layers": 1, "epochs": 1, "context": 64})
     f = writer.figures()
     assert f["epsilon"] == 8. and 0 < f["spent"] <= 8. and "RDP" in f["accountant"] and 0 < f["delta"] < 1 / 24
+    assert writer.said == {}, "words counted without noise would be beyond the claim"
     assert len(writer.words) < 300 # the vocabulary is bytes and labels: words would be read off the notes
 
 
