@@ -84,12 +84,12 @@ def membership(people, spacing, member, tolerance, rng) -> dict:
     fpr, tpr, _ = roc_curve(member, -score)
     return {"p": min(1., 2 * min(p, q)), "tail": tail, "share": got, "expected": float(member.mean()), "auc": float(roc_auc_score(member, -score)), "tpr_at_1_percent": float(np.interp(.01, fpr, tpr))}
 
-# %% ../../nbs/library/60_synth/66b_leaks.ipynb #bce01d4c
+# %% ../../nbs/library/60_synth/66b_leaks.ipynb #856f8d1b
 def _column_sets(columns: list, rng, sets: int) -> dict:
-    "Sets of columns by size: every column, every pair (at most 10 × sets), random triples, quadruples and halves, and all columns but one."
+    "Sets of columns by size: every column, pair and triple (at most 10 × sets of each), random quadruples and halves, and all columns but one."
     d = len(columns)
     out = {1: [(c,) for c in range(d)]}
-    for size, most in ((2, 10 * sets), (3, 3 * sets), (4, 2 * sets), (max(2, d // 2), 2 * sets)):
+    for size, most in ((2, 10 * sets), (3, 10 * sets), (4, 2 * sets), (max(2, d // 2), 2 * sets)):
         if size in out or size >= d - 1: continue
         all_ = list(itertools.combinations(range(d), size)) if math.comb(d, size) <= most else list({tuple(sorted(rng.choice(d, size, replace=False).tolist())) for _ in range(most)})
         out[size] = sorted(all_)

@@ -8,7 +8,7 @@ import pytest
 from healthlab.core.errors import InputError
 from healthlab.synth import evaluate, fit
 from healthlab.synth.card import _rules, policy
-from healthlab.synth.leaks import leaks
+from healthlab.synth.leaks import combinations, leaks
 from healthlab.synth.shadows import shadow_membership
 
 
@@ -72,6 +72,15 @@ def test_a_loss_counts_where_chance_does_not_explain_it():
 def test_few_copies_parts_of_rows_and_extremes_are_caught(leak, test):
     got = leaks(REAL, leak().reset_index(drop=True), HOLDOUT)
     assert got[test]["p"] < .0025, got
+
+
+def test_any_three_columns_copied_together_are_found_by_name():
+    r, names = np.random.default_rng(3), ["crp", "sex", "age"]
+    def table(): return pd.DataFrame({"crp": r.lognormal(2, 1, 2000).round(1), "sex": r.choice(["F", "M"], 2000)} | {f"x{i}": r.integers(0, 3, 2000).astype(float) for i in range(7)} | {"age": r.integers(20, 90, 2000).astype(float)})
+    real, held, made = table(), table(), table()
+    leaky = made.assign(**{c: np.concatenate([real[c][:300], made[c][300:]]) for c in names})
+    found, fair = (combinations(real, held, t, .08, np.random.default_rng(0)) for t in (leaky, made))
+    assert found["p"] < 1e-6 and sorted(found["worst"]) == sorted(names) and fair["p"] > .01
 
 
 def test_shadow_models_tell_a_method_that_repeats_from_one_that_does_not():
