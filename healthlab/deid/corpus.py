@@ -14,7 +14,7 @@ from ..encoder.words import Example, Span
 from . import fillers as f
 from .templates import templates
 
-# %% ../../nbs/library/40_deid/42c_corpus.ipynb #785d6bd4
+# %% ../../nbs/library/40_deid/42c_corpus.ipynb #436cd930
 def _one(make, label=None): return lambda rng: [(make(rng), label)]
 
 def _name(rng): return rng.choices((f.full, f.first, f.last, f.comma), (5, 2, 2, 1))[0](rng)
@@ -37,7 +37,10 @@ SLOTS = {
     "date": _one(f.day, "DATE"), "month": _one(f.month, "DATE"), "fday": _one(f.foreign_day, "DATE"), "phone": _one(f.phone, "PHONE"), "id": _one(f.number, "ID"), "card": _one(f.luhn, "ID"), "iban": _one(_iban, "ID"), "ssn": _one(lambda r: f.digits(r, "###-##-####"), "ID"),
     "user": _one(f.user, "USERNAME"), "email": _one(_email, "CONTACT"), "url": _one(_url, "CONTACT"), "ip": _one(_ip, "CONTACT"), "old": f.old,
     "drug": _of("medications"), "disease": _of("conditions"), "symptom": _of("symptoms"), "procedure": _of("procedures"), "eponym": _one(lambda r: r.choice(f.EPONYMIC)), "dept": _one(lambda r: r.choice(f.DEPARTMENTS)), "trade": _one(f.trade), "abbr": _one(f.abbreviation), "unit": _one(f.unit, "LOCATION"), "dose": _one(f.dose), "lab": _one(f.lab), "age": _one(f.age),
+    "acro": _one(f.letters, "ORGANIZATION"), "store": _one(f.store, "ORGANIZATION"), "ward": _one(f.ward, "LOCATION"), "md": _one(f.short_day, "DATE"), "my": _one(f.short_month, "DATE"), "wd": _one(f.short_weekday, "DATE"), "dated": _one(f.stamped, "DATE"), "holiday": _one(lambda r: r.choice(f.HOLIDAYS), "DATE"),
+    "code": _one(f.coded, "NAME"), "typist": _one(f.typist, "NAME"), "nick": _one(f.nickname, "NAME"), "old2": _one(f.short_age, "AGE"), "oldbare": _one(f.bare_age, "AGE"), "oldword": _one(f.spoken_age, "AGE"), "v6": _one(f.sixth, "CONTACT"), "num": _one(f.unit_number, "ID"), "num3": _one(lambda r: f.digits(r, "###"), "NAME"),
     "mac": _one(_mac, "ID"), "vin": _one(_vin, "ID"), "crypto": _one(_wallet, "ID"), "imei": _one(lambda r: f.digits(r, r.choice(("###############", "##-######-######-#"))), "ID"), "geo": _one(_place_of, "LOCATION"),
+    "bare": _one(f.bare, "ORGANIZATION"), "barefirm": _one(f.short_firm, "ORGANIZATION"), "nat": _one(f.national, "ID"), "bic": _one(f.bank_code, "ID"), "num4": _one(lambda r: f.digits(r, "####"), "ID"), "stamp": _one(f.stamp, "DATE"), "organism": _one(lambda r: r.choice(f.ORGANISMS)),
     "year": _one(lambda r: str(r.randint(1950, 2027))), "weekday": _one(lambda r: r.choice("Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split())), "job": _one(lambda r: r.choice(f.pool("en_US")["job"])), "n": _one(lambda r: str(r.randint(1, 120))), "pron": _one(lambda r: r.choice(("his", "her"))),
 }
 LABELS = ["NAME", "LOCATION", "ORGANIZATION", "DATE", "PHONE", "ID", "USERNAME", "CONTACT", "AGE"]
@@ -77,7 +80,7 @@ def spoilt(pieces: list, rng: random.Random) -> list:
     if k < .34: return [(mistyped(t, rng) if l == "NAME" or rng.random() < .1 else t, l) for t, l in pieces]
     return pieces
 
-# %% ../../nbs/library/40_deid/42c_corpus.ipynb #a2751bee
+# %% ../../nbs/library/40_deid/42c_corpus.ipynb #c58e9751
 def example(pieces: list) -> Example:
     "Pieces put together; a label's white space at the edges is none of it."
     text, spans = "", []
@@ -93,7 +96,7 @@ def held_out(template: str, share: float = .2) -> bool:
     "Whether a template is for measuring only."
     return hashlib.blake2b(re.sub(r"\W+", " ", template).lower().encode(), digest_size=4).digest()[0] < share * 256
 
-WEIGHTS = {"forms": 3, "clinical": 4, "general": 3, "languages": 1, "nothing": 2.5}
+WEIGHTS = {"forms": 3, "clinical": 4, "shorthand": 4.5, "records": 3.5, "general": 3, "languages": 1, "nothing": 4}
 
 def documents(
     n: int,              # how many

@@ -2,10 +2,14 @@
 
 # %% auto #0
 __all__ = ['LOCALES', 'COMMON', 'OTHER', 'CREDENTIALS', 'STATES', 'UNIT', 'KINDS', 'SITE', 'SAINT', 'FIRM', 'SCHOOL', 'MADE',
-           'M_LONG', 'M_ELSE', 'PHONES', 'IDS', 'EPONYMIC', 'DEPARTMENTS', 'pool', 'invented', 'first', 'last', 'full',
-           'comma', 'initials', 'titled', 'street', 'line', 'unit', 'city', 'state', 'country', 'postcode', 'address',
-           'company', 'hospital', 'school', 'organisation', 'day', 'month', 'foreign_day', 'digits', 'phone', 'number',
-           'luhn', 'user', 'clinical', 'dose', 'lab', 'age', 'old', 'trade', 'abbreviation']
+           'M_LONG', 'M_ELSE', 'PHONES', 'IDS', 'KNOWN_AS', 'HOLIDAYS', 'STORES', 'NICKS', 'TEN', 'NUMBERS',
+           'ORGANISMS', 'NATIONAL', 'BEHIND', 'COUNTRIES', 'EPONYMIC', 'DEPARTMENTS', 'pool', 'invented', 'first',
+           'last', 'full', 'comma', 'initials', 'titled', 'street', 'line', 'unit', 'city', 'state', 'country',
+           'postcode', 'address', 'company', 'hospital', 'school', 'organisation', 'day', 'month', 'foreign_day',
+           'digits', 'phone', 'number', 'luhn', 'user', 'letters', 'nickname', 'store', 'ward', 'short_day',
+           'short_month', 'short_weekday', 'stamped', 'coded', 'typist', 'spoken_age', 'bare_age', 'short_age', 'sixth',
+           'unit_number', 'bare', 'short_firm', 'national', 'bank_code', 'stamp', 'clinical', 'dose', 'lab', 'age',
+           'old', 'trade', 'abbreviation']
 
 # %% ../../nbs/library/40_deid/42a_fillers.ipynb #34a55045
 import random
@@ -260,6 +264,66 @@ def user(rng):
     f, l = re.sub(r"\W", "", first(rng).lower()), re.sub(r"\W", "", last(rng).lower())
     return rng.choice((f"{f[:1]}{l}", f"{f}.{l}", f"{f}{_d(rng, 2)}", f"{l}{f[:1]}{_d(rng, 1)}", f"{f}_{l}", f"{l}{_d(rng, 3)}", f"{f[:3]}{l[:3]}", f"{rng.choice(MADE).lower()}_{f}", f"x{l[:4]}{_d(rng, 4)}", f"{f}{l}{_d(rng, 4)}"))[:24]
 
+# %% ../../nbs/library/40_deid/42a_fillers.ipynb #1900d9f1
+KNOWN_AS = "MGH|BWH|BIDMC|NEMC|DFCI|MEEI|UPMC|CCF|UCSF|UCLA|NYU|CHOP|HUP|LIJ|OHSU|MUSC|UAB|VUMC|BMC|TMC|VA|VAMC|CHA|NWH|SRH|LMH|SMH|CMC|JHH|UMMC|EMMC|NSMC|FH|GSH|KP|UHC|BCBS|SNHMC|MDACC|MSKCC".split("|")
+HOLIDAYS = "Christmas|Thanksgiving|Easter|Labor Day|Memorial Day|New Year's|New Year's Eve|July 4th|the 4th of July|Halloween|Columbus Day|Mother's Day|Father's Day|Valentine's Day|Hanukkah|Passover|Ramadan|Diwali|Eid|Lent|Boxing Day|Veterans Day|MLK Day|Super Bowl Sunday|Winter 2014|Spring '09|Fall 2003".split("|")
+STORES = "Walmart|Wal-Mart|Target|Costco|Kmart|Sears|Macy's|JC Penney|Home Depot|Lowe's|Stop & Shop|Stop and Shop|Shaw's|Publix|Kroger|Safeway|Market Basket|Dollar General|Dollar Tree|Big Lots|Best Buy|Rite Aid|CVS|Walgreens|Duane Reade|Burger King|Wendy's|Dunkin' Donuts|Denny's|Waffle House|UPS|FedEx|USPS|Amtrak|Greyhound|Verizon|Comcast|AT&T|General Electric|GE|GM|Raytheon|Polaroid|Gillette|Tyson|Pepsi|Coca-Cola|Frito-Lay|Marriott|Hilton|Jiffy Lube|AutoZone|Pep Boys|Georgia Power|Con Edison|the Post Office|the MBTA|the Navy Yard".split("|")
+NICKS = "Annie Mikey Gus Dottie Peg Peggy Bea Jo Trish Lori Bobbie Cathy Sully Bud Buddy Sal Gigi Mimi Nana Lulu Teddy Chuck Dee Dot Fran Gert Hank Hal Izzy Jojo Kiki Lenny Lou Mac Mel Milly Nan Ned Ollie Patsy Ronnie Rusty Sandy Skip Stosh Tess Tommy Vinny Winnie Zeke Blue Red Tex Shorty".split()
+
+def _fake(rng): return "".join(_initial(rng) for _ in range(rng.choice((1, 2, 2, 3)))) + rng.choice(("H", "MC", "GH", "CH", "RH", "HC", "MH", "VA", "HS"))
+def letters(rng): return rng.choice(KNOWN_AS) if rng.random() < .5 else _fake(rng)
+def nickname(rng): return rng.choice(NICKS) if rng.random() < .4 else first(rng)
+def store(rng): return rng.choice(STORES) if rng.random() < .6 else company(rng)
+def ward(rng): n = rng.randint(1, 22); return rng.choice(("{l} {n}", "{l} {n}", "{l}-{n}", "{n} {l}", "{n} {w}", "{c}{n}", "{c}-{n}", "Ward {n}", "{w} {n}", "{l} {n}{w}", "{c} {n}{w}")).format(n=n, l=last(rng).split()[-1], w=rng.choice(("West", "East", "North", "South", "A", "B")), c=rng.choice(("CC", "T", "M", "NW", "PCU", "E", "SW", "CVU")))
+def short_day(rng): return rng.choice(("{m}/{d}", "{m}/{d}", "{m}-{d}", "{m}-{d}", "{m:02}/{d:02}", "{m}/{d}/{y:02}", "{m}-{d}-{y:02}")).format(m=rng.randint(1, 12), d=rng.randint(1, 31), y=rng.randint(0, 99))
+def short_month(rng): return rng.choice(("{m}/{y:02}", "{m}/{y:02}", "{n} {y:02}", "{n} '{y:02}", "{m}/{c}", "{n}/{c}", "{n}-{y:02}", "{l} '{y:02}", "{l} of {c}")).format(m=rng.randint(1, 12), y=(y := rng.randint(60, 125)) % 100, c=1900 + y, n=(l := rng.choice(M_LONG))[:3], l=l)
+def short_weekday(rng): return rng.choice("Mon Tue Tues Wed Weds Thu Thur Thurs Fri Sat Sun mon tues wed thurs fri sat Monday Friday".split())
+
+def stamped(rng):
+    "A day as systems and other countries write it, also of years to come, which surrogates have."
+    y, m, d = rng.choice((rng.randint(1960, 2028), rng.randint(2040, 2199))), rng.randint(1, 12), rng.randint(1, 28)
+    n, h = M_LONG[m - 1], f"{rng.randint(0, 23):02}:{rng.randint(0, 59):02}"
+    return rng.choice((f"{n[:3].upper()} {d:02}, {y}@{h}", f"{n[:3].upper()} {d:02}, {y}@{h}:{d:02}", f"{y}-{m:02}-{d:02}", f"{y}-{m}-{d}", f"{d:02}{n[:3].upper()}{y}", f"{rng.choice(('Mon', 'Tue', 'Wed', 'Thu', 'Fri'))} {d} {n[:3]} {y}", f"{n[:3]} {d}, '{y % 100:02}", f"{n[:3]} {d},{y}", f"{m}.{d}.{y % 100:02}", f"{d}-{n[:3]}-{y % 100:02}", f"{n} {d}, {y}", f"{m:02}/{d:02}/{y}"))
+
+def coded(rng): return f"{_initial(rng)}{_initial(rng)}{rng.choice(('', _initial(rng)))}{rng.choice(('', rng.randint(1, 999)))}"
+def typist(rng): return "".join(_initial(rng) for _ in range(rng.choice((2, 2, 3)))).lower()
+
+# %% ../../nbs/library/40_deid/42a_fillers.ipynb #ce5a6aa7
+TEN = "one two three four five six seven eight nine".split()
+def spoken_age(rng): return rng.choice(("ninety", "ninety-{a}", "ninety {a}", "one hundred", "a hundred and {a}", "one hundred and {a}", "a hundred", "one hundred {a}")).format(a=rng.choice(TEN))
+def bare_age(rng): return str(rng.choice((rng.randint(90, 99), rng.randint(90, 106))))
+def short_age(rng): return f"{bare_age(rng)}{rng.choice(('F', 'M', ' F', ' M', 'yo', ' YO F', ' y/o M', 'yoM', 'yof', '-year-old', ' y.o.', ' YO'))}"
+def sixth(rng):
+    "An address of the internet's sixth version, zeros left out."
+    part = lambda k: ":".join(f"{rng.randrange(65536):x}" for _ in range(k))
+    return rng.choice((f"fe80::{part(4)}", f"2001:db8::{part(rng.randint(1, 3))}", f"2001:{part(2)}::{part(2)}", f"fd{rng.randrange(256):02x}:{part(7)}"))
+
+NUMBERS = "@##:##-####|##:@@#####@|@@@/20##/######|20##-#######|##@########|@###|@####|@#####|@@@######@|@@@#######|@@@######@|#######-###-#####|@@##@#######|@@@@ ######|@@@ ### ## ####|###-##-##-#|##-@###-##@|@-####|@@@@#@@##@|#@@@#@|@#|##### / @###|@##:#####|######@@#|@@@@@####@|####|@@###/####|##@####"
+def unit_number(rng): return digits(rng, rng.choice(NUMBERS.split("|"))) if rng.random() < .7 else number(rng)
+
+# %% ../../nbs/library/40_deid/42a_fillers.ipynb #60710963
+ORGANISMS = "S. aureus|E. coli|C. difficile|P. aeruginosa|K. pneumoniae|Staphylococcus epidermidis|Streptococcus pneumoniae|Serratia marcescens|Proteus mirabilis|Candida albicans|Candida auris|Klebsiella oxytoca|Enterobacter cloacae|Acinetobacter baumannii|Stenotrophomonas maltophilia|Haemophilus influenzae|Moraxella catarrhalis|Neisseria gonorrhoeae|Listeria monocytogenes|Bacteroides fragilis|Mycobacterium avium|Borrelia burgdorferi|Chlamydia trachomatis|Helicobacter pylori|Campylobacter jejuni|Pneumocystis jirovecii|Cryptococcus neoformans|Aspergillus fumigatus|Toxoplasma gondii|Giardia lamblia|Legionella|Salmonella|MRSA|MSSA|VRE|ESBL".split("|")
+NATIONAL = "###-##-####|### ### ####|#### #### ####|#### ###### #|######-####|###-####-#######-#|@@@@######@@@@@@##|@@@@@####@|#######@|#######@@|@@ ## ## ## @|@######|@ ## ### ###|###.####.####.##|# ## ## ## ### ### ##|###########|###.###.###-##|########-@|#############|#### ### ### @@|#### ##### #|@@@ ### ### ###|@@@@@######@@#@@|###-##-####@|@#@#-@@#-@@##|@########|## ## ## ## ## #|#### ######".split("|")
+BEHIND = ("Clinic", "General", "Regional", "Memorial", "Annex", "House", "Manor", "Heights", "Extended Care", "Imaging", "Home", "Gardens")
+COUNTRIES = "US GB DE CH FR ES IT NL BE SE NO PL AU CA IN IE".split()
+
+def bare(rng):
+    "A place of care as those who work there call it."
+    k = rng.random()
+    if k < .3: return rng.choice(SAINT)
+    if k < .5: return city(rng)
+    if k < .68: return last(rng)
+    if k < .78: return f"{rng.choice((city, last))(rng)} {rng.choice(BEHIND)}"
+    return letters(rng) if k < .88 else rng.choice(words("hospital")).split()[0]
+
+def short_firm(rng):
+    "An employer without what kind of firm it is."
+    return rng.choice((last, store, company, city, lambda r: f"{last(r)} {last(r)}", lambda r: rng.choice(MADE) + rng.choice(MADE).lower()))(rng)
+
+def national(rng): return digits(rng, rng.choice(NATIONAL))
+def bank_code(rng): return digits(rng, "@@@@") + rng.choice(COUNTRIES) + digits(rng, rng.choice(("@@", "##", "**", "@@XXX", "##XXX", "#@###", "**###")))
+def stamp(rng): return f"{rng.randint(1, 28):02}{rng.choice(M_LONG)[:3].upper()}{rng.choice((rng.randint(1995, 2028), f'{rng.randint(0, 28):02}'))}"
+
 # %% ../../nbs/library/40_deid/42a_fillers.ipynb #ff95ba01
 @lru_cache(maxsize=None)
 def clinical(kind: str) -> tuple[str, ...]:
@@ -270,7 +334,7 @@ def clinical(kind: str) -> tuple[str, ...]:
         out += [r[c] for c in ("name", "display", "brand", "generic") if r.get(c)]
     return tuple(x for x in dict.fromkeys(out) if 2 < len(x) < 60)
 
-EPONYMIC = "Parkinson's disease|Parkinson disease|Crohn's disease|Crohn disease|Hodgkin lymphoma|non-Hodgkin's lymphoma|Alzheimer's dementia|Alzheimer disease|Huntington's chorea|Graves' disease|Hashimoto's thyroiditis|Addison's disease|Cushing's syndrome|Bell's palsy|Babinski sign|Romberg test|Murphy's sign|McBurney's point|Homans sign|Tinel's sign|Phalen test|Lachman test|Kernig sign|Barrett's esophagus|Baker's cyst|Colles fracture|Apgar scores|Braden scale|Morse fall scale|Glasgow Coma Scale|Gleason 7|Breslow depth|Child-Pugh class B|Killip class II|Wells score|Ranson criteria|Bishop score|Tanner stage IV|Snellen chart|Holter monitor|Swan-Ganz catheter|Hickman line|Foley catheter|Foley|Penrose drain|Jackson-Pratt drain|JP drain|Whipple procedure|Nissen fundoplication|Roux-en-Y bypass|Hartmann's procedure|Trendelenburg position|Fowler's position|Valsalva maneuver|Epley maneuver|Dix-Hallpike|Weber and Rinne tests|Raynaud's phenomenon|Dupuytren contracture|Paget's disease|Osgood-Schlatter disease|Marfan syndrome|Ehlers-Danlos|Turner syndrome|Klinefelter syndrome|Down syndrome|Down's syndrome|tetralogy of Fallot|Ebstein anomaly|Kawasaki disease|Takayasu arteritis|Sjogren's syndrome|Behcet's disease|Guillain-Barre syndrome|Charcot-Marie-Tooth|Wernicke encephalopathy|Korsakoff syndrome|Creutzfeldt-Jakob disease|Lewy body dementia|Wilson's disease|Gaucher disease|Tay-Sachs|von Willebrand disease|Burkitt lymphoma|Kaposi sarcoma|Ewing's sarcoma|Wilms tumor|Merkel cell carcinoma|Henoch-Schonlein purpura|Coombs test|Gram stain|Ringer's lactate|Lactated Ringer's|Kussmaul breathing|Cheyne-Stokes respirations|Osler nodes|Janeway lesions|Heberden's nodes|Mallory-Weiss tear|Meckel's diverticulum|Hirschsprung disease|Braxton Hicks contractions|Doppler ultrasound|Epstein-Barr virus|Lyme disease|West Nile virus|Ebola|Zika|German measles|Spanish flu|Rocky Mountain spotted fever|Legionnaires' disease|Coxsackie virus|Norwalk virus|Bence Jones protein|Cobb angle|Salter-Harris II fracture|Lisfranc injury|Jefferson fracture|Boston brace|Miami J collar|Philadelphia chromosome|Montreal classification|Los Angeles grade B esophagitis|Vancouver scar scale|Boston Bowel Prep score|Ottawa ankle rules|Canadian CT head rule|Framingham risk|Norton scale|Beck Depression Inventory|Hamilton rating|Karnofsky 80|Mini-Mental Folstein|Purkinje fibers|Islets of Langerhans|Bowman's capsule|Golgi|Achilles tendon|Adam's apple|Eustachian tube|Fallopian tubes|Schwann cells|Sertoli cells|Kupffer cells|Bartholin gland|Brodmann area 4|circle of Willis|loop of Henle|Broca aphasia|Foley to gravity|Bair Hugger|Hoyer lift|Yankauer suction|Kelly clamp|Allis clamp|Bovie cautery|Steri-Strips|Kerlix|Ace wrap|CADD pump|Tylenol|Motrin|Advil|Lipitor|Coumadin|Lasix|Zofran|Ativan|Lantus|Humalog|Eliquis|Xarelto|Plavix|Nexium|Prilosec|Zoloft|Lexapro|Singulair|Flonase|Keppra|Dilantin|Vancomycin|Zosyn|Ancef|Rocephin|Levaquin|Cipro|Flagyl|Synthroid|Norco|Percocet|Dilaudid|Benadryl|Pepcid|Colace|Senna|MiraLAX|Gatorade|Ensure|Jevity|Medicare|Medicaid|Blue Cross|Aetna|CDC|FDA|WHO|NIH|HIPAA|Pfizer vaccine|Moderna booster|Braille|Caesarean section|Mantoux test|Pap smear|Mohs surgery|Botox|Velcro|Kegel exercises|Pilates|Lamaze class|Heimlich maneuver|Montessori|Caucasian|Hispanic|African American|Asian|Spanish-speaking|English|Catholic|Jehovah's Witness|Muslim|Jewish|Alcoholics Anonymous".split("|")
+EPONYMIC = "Judkins R4 catheter|Amplatz L1|Seldinger technique|Sabouraud agar|Tenckhoff catheter|Virchow node|Budd-Chiari syndrome|May-Thurner anatomy|Kocher-Langenbeck approach|Charnley retractor|Austin Moore prosthesis|Billroth II|Hare traction|Rose Bengal stain|Wright-Giemsa stain|Fick output|Finkelstein test|Hawkins and Neer signs|Spurling test|Rovsing sign|Cullen sign|Grey Turner sign|Courvoisier sign|Schirmer test|Schober test|Oswestry index|Epworth score|Naranjo scale|Vineland composite|Conners T-score|Beck inventory|Zung scale|Hamilton scale|Lund-Browder chart|Rumack-Matthew nomogram|Salter-Harris II fracture|Garden IV fracture|Gustilo type II|Danis-Weber B|Schatzker V|Bosniak IIF|Forrest Ib|Hinchey III|Clark level III|Fuhrman grade 2|Dukes B|Ann Arbor stage II|Nottingham grade 2|Fitzpatrick type III|Wallace rule of nines|Fontan circulation|Glenn shunt|Blalock-Taussig shunt|Bentall procedure|Maze procedure|Ivor Lewis esophagectomy|Heller myotomy|Lichtenstein repair|Shouldice repair|Pfannenstiel incision|Kocher incision|Burch colposuspension|Bartholin cyst|Nabothian cysts|Douglas pouch|Gartner duct|Peyronie disease|Fournier gangrene|Charcot joint|Lisfranc injury|Jones fracture|Bennett fracture|Chance fracture|Hangman fracture|Hoffmann sign|Lhermitte sign|Horner syndrome|Todd paralysis|Broca aphasia|Wernicke encephalopathy|Lambert-Eaton syndrome|Brugada pattern|Wolff-Parkinson-White|Mobitz II|Wenckebach|Dressler syndrome|Takotsubo|Kawasaki disease|Takayasu arteritis|Buerger disease|Churg-Strauss|Wegener granulomatosis|Goodpasture syndrome|Alport syndrome|Bartter syndrome|Fanconi syndrome|Gilbert syndrome|Dubin-Johnson|Rotor syndrome|Peutz-Jeghers|Lynch syndrome|Cowden syndrome|Gardner syndrome|Zollinger-Ellison|Mallory-Weiss tear|Boerhaave syndrome|Schatzki ring|Zenker diverticulum|Meckel diverticulum|Hirschsprung disease|Parkinson's disease|Parkinson disease|Crohn's disease|Crohn disease|Hodgkin lymphoma|non-Hodgkin's lymphoma|Alzheimer's dementia|Alzheimer disease|Huntington's chorea|Graves' disease|Hashimoto's thyroiditis|Addison's disease|Cushing's syndrome|Bell's palsy|Babinski sign|Romberg test|Murphy's sign|McBurney's point|Homans sign|Tinel's sign|Phalen test|Lachman test|Kernig sign|Barrett's esophagus|Baker's cyst|Colles fracture|Apgar scores|Braden scale|Morse fall scale|Glasgow Coma Scale|Gleason 7|Breslow depth|Child-Pugh class B|Killip class II|Wells score|Ranson criteria|Bishop score|Tanner stage IV|Snellen chart|Holter monitor|Swan-Ganz catheter|Hickman line|Foley catheter|Foley|Penrose drain|Jackson-Pratt drain|JP drain|Whipple procedure|Nissen fundoplication|Roux-en-Y bypass|Hartmann's procedure|Trendelenburg position|Fowler's position|Valsalva maneuver|Epley maneuver|Dix-Hallpike|Weber and Rinne tests|Raynaud's phenomenon|Dupuytren contracture|Paget's disease|Osgood-Schlatter disease|Marfan syndrome|Ehlers-Danlos|Turner syndrome|Klinefelter syndrome|Down syndrome|Down's syndrome|tetralogy of Fallot|Ebstein anomaly|Kawasaki disease|Takayasu arteritis|Sjogren's syndrome|Behcet's disease|Guillain-Barre syndrome|Charcot-Marie-Tooth|Wernicke encephalopathy|Korsakoff syndrome|Creutzfeldt-Jakob disease|Lewy body dementia|Wilson's disease|Gaucher disease|Tay-Sachs|von Willebrand disease|Burkitt lymphoma|Kaposi sarcoma|Ewing's sarcoma|Wilms tumor|Merkel cell carcinoma|Henoch-Schonlein purpura|Coombs test|Gram stain|Ringer's lactate|Lactated Ringer's|Kussmaul breathing|Cheyne-Stokes respirations|Osler nodes|Janeway lesions|Heberden's nodes|Mallory-Weiss tear|Meckel's diverticulum|Hirschsprung disease|Braxton Hicks contractions|Doppler ultrasound|Epstein-Barr virus|Lyme disease|West Nile virus|Ebola|Zika|German measles|Spanish flu|Rocky Mountain spotted fever|Legionnaires' disease|Coxsackie virus|Norwalk virus|Bence Jones protein|Cobb angle|Salter-Harris II fracture|Lisfranc injury|Jefferson fracture|Boston brace|Miami J collar|Philadelphia chromosome|Montreal classification|Los Angeles grade B esophagitis|Vancouver scar scale|Boston Bowel Prep score|Ottawa ankle rules|Canadian CT head rule|Framingham risk|Norton scale|Beck Depression Inventory|Hamilton rating|Karnofsky 80|Mini-Mental Folstein|Purkinje fibers|Islets of Langerhans|Bowman's capsule|Golgi|Achilles tendon|Adam's apple|Eustachian tube|Fallopian tubes|Schwann cells|Sertoli cells|Kupffer cells|Bartholin gland|Brodmann area 4|circle of Willis|loop of Henle|Broca aphasia|Foley to gravity|Bair Hugger|Hoyer lift|Yankauer suction|Kelly clamp|Allis clamp|Bovie cautery|Steri-Strips|Kerlix|Ace wrap|CADD pump|Tylenol|Motrin|Advil|Lipitor|Coumadin|Lasix|Zofran|Ativan|Lantus|Humalog|Eliquis|Xarelto|Plavix|Nexium|Prilosec|Zoloft|Lexapro|Singulair|Flonase|Keppra|Dilantin|Vancomycin|Zosyn|Ancef|Rocephin|Levaquin|Cipro|Flagyl|Synthroid|Norco|Percocet|Dilaudid|Benadryl|Pepcid|Colace|Senna|MiraLAX|Gatorade|Ensure|Jevity|Medicare|Medicaid|Blue Cross|Aetna|CDC|FDA|WHO|NIH|HIPAA|Pfizer vaccine|Moderna booster|Braille|Caesarean section|Mantoux test|Pap smear|Mohs surgery|Botox|Velcro|Kegel exercises|Pilates|Lamaze class|Heimlich maneuver|Montessori|Caucasian|Hispanic|African American|Asian|Spanish-speaking|English|Catholic|Jehovah's Witness|Muslim|Jewish|Alcoholics Anonymous".split("|")
 DEPARTMENTS = "Cardiology|Emergency Department|ED|ICU|MICU|SICU|NICU|PACU|Labor and Delivery|Radiology|Oncology|Neurology|Gastroenterology|Nephrology|Endocrinology|General Surgery|Vascular Surgery|Orthopaedics|Pediatrics|Psychiatry|Physical Therapy|Infectious Disease|Pulmonary|Palliative Care|Hospice|Med/Surg|Telemetry|Outpatient Clinic|Anesthesia|Pathology|Nutrition|Social Work|Case Management|Interventional Radiology|4 West|Unit 3B|OR 2|Bed 12".split("|")
 
 def dose(rng): return rng.choice(("{a} mg", "{a}mg", "{a} mg PO", "{b} units", "{a} mcg", "{b} mL", "{a} mg/kg", "{b} g IV", "{b} puffs", "{a} mg x {b}")).format(a=rng.choice((2.5, 5, 10, 20, 25, 40, 50, 81, 100, 325, 500, 1000)), b=rng.randint(1, 30))

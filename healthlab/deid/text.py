@@ -440,6 +440,7 @@ def _scrubbed(text, spans, known, method, key):
     seed = (known.patient if known else "") or "no patient"
     out, at = [], 0
     for s in spans:
-        out += [text[at:s.start], replacement(key, s, INVISIBLE.sub("", text[s.start:s.end]), method, known or Known(), seed)]
+        original = text[s.start:s.end] if method == "redact" else INVISIBLE.sub("", text[s.start:s.end]) # blacked out as long as it was
+        out += [text[at:s.start], replacement(key, s, original, method, known or Known(), seed)]
         at = s.end
     return Scrubbed("".join([*out, text[at:]]), spans)

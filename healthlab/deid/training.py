@@ -75,7 +75,7 @@ def card_text(tagger: Tagger, figures: dict[str, dict]) -> str:
 
 **Trained on** {', '.join(f'{n} texts of {k}' for k, n in c['texts'].items())}: filled templates with made-up people, microsoft/presidio-research (MIT), MEDDOCAN (CC BY 4.0), the simulated hospital, and prose without identifiers from BC5CDR, the NCBI Disease corpus and MTSamples. No real patient's data.
 
-**Made by** one run of the pipeline `train_deid`{', going on from earlier weights' if c['started_from'] else ''}: {c['epochs']} passes, learning rate {c['lr']}, seed {c['seed']}; some 35 minutes of one processor core.
+**Made by** one run of the pipeline `train_deid`{', going on from earlier weights' if c['started_from'] else ''}: {c['epochs']} passes, learning rate {c['lr']}, seed {c['seed']}, on one processor core.
 
 **Held out** by template or document; the tagger alone, at a word's probability of .5, four fifths of an identifier covered:
 

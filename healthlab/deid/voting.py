@@ -2,11 +2,11 @@
 
 # %% auto #0
 __all__ = ['INVISIBLE', 'ALIKE', 'MIXED', 'SCANNED', 'CALLED', 'MISREAD', 'DIGITS', 'PRIORITY', 'UNIT_AFTER', 'IP', 'LETTERS',
-           'SIGNED', 'ALONE', 'CAPITAL', 'ROMAN', 'KINDRED', 'INTRODUCED', 'VARIANT', 'CLOCK', 'WARD', 'STANDS_AT',
-           'PRESSURE', 'STATES', 'CORNER_AT', 'CORNER', 'RATIO', 'ROW', 'RESULTS', 'HOURS', 'CODED', 'CARETS',
-           'NUMBERED', 'AGED', 'TESTS', 'TERMS', 'OF', 'PAIRS', 'RANK', 'EDGE', 'WHOLE', 'BEGUN', 'NUMERIC', 'PARTS',
-           'COUNTED', 'NAMELIKE', 'BARE', 'DOUBT', 'BETWEEN', 'readable', 'merged', 'by_tagger', 'named', 'propagated',
-           'told', 'marked', 'completed', 'combined']
+           'SIGNED', 'ALONE', 'CAPITAL', 'ROMAN', 'KIN', 'KINDRED', 'INTRODUCED', 'VARIANT', 'CLOCK', 'WARD', 'GENERAL',
+           'STANDS_AT', 'PRESSURE', 'STATES', 'CORNER_AT', 'CORNER', 'RATIO', 'ROW', 'RANGED', 'RESULTS', 'HOURS',
+           'CODED', 'CARETS', 'NUMBERED', 'AGED', 'TESTS', 'TERMS', 'OF', 'PAIRS', 'RANK', 'EDGE', 'WHOLE', 'BEGUN',
+           'NUMERIC', 'PARTS', 'COUNTED', 'NAMELIKE', 'BARE', 'DOUBT', 'BETWEEN', 'readable', 'merged', 'by_tagger',
+           'named', 'propagated', 'told', 'marked', 'completed', 'combined']
 
 # %% ../../nbs/library/40_deid/42f_voting.ipynb #3f73fc5d
 import re
@@ -70,6 +70,7 @@ def _common(seen, a, b, p):
     return (p < .97 or listed(w) == 2) and w.islower() and w in vocabulary() and CAPITAL.search(seen, max(0, a - 80), b + 40) is not None
 
 ROMAN = frozenset("ii iii iv vi vii viii ix".split())
+KIN = re.compile(RELATIVE + "|mum|dad|moms?|kids?|baby|sibs?")
 KINDRED = re.compile(r"(?i:[- ]in[- ]laws?\b)")
 INTRODUCED = re.compile(rf"(?i:\b(?:dr|mr|mrs|ms|miss|prof|nurse|sister|father|coach|{RELATIVE})\.?,? {{1,2}})$")
 
@@ -83,7 +84,7 @@ def _name(seen, a, b, p):
     t, ws = seen[a:b], _words(seen[a:b])
     if not ws or _plain(t) and not (len(t) < 6 and t.isupper() and p > .9 and SIGNED.search(seen, max(0, a - 12), a) and ALONE.match(seen, b)): return None
     if len(t) == 1 and seen[b:b + 1] == ":" or t in ("MAE", "mae") or _medical(ws) or _common(seen, a, b, p) or _shouted(seen, a, b, ws): return None
-    if KINDRED.match(seen, b) or KINDRED.match(seen, max(0, b - 7), b): return None
+    if len(ws) == 1 and t.islower() and KIN.fullmatch(t) or KINDRED.match(seen, b) or KINDRED.match(seen, max(0, b - 7), b): return None
     if EPONYM_AFTER.match(seen, b) and any(w.lower() in EPONYMS for w in ws) or VARIANT.search(seen, max(0, a - 3), a): return None
     if all(listed(w) == 2 for w in ws) and p < (.95 if t.islower() or t.isupper() else .7): return None
     if len(ws) == 1 and (len(ws[0]) < 2 and p < .9 or ws[0].isupper() and len(ws[0]) < 6 and listed(ws[0]) < 3 and p < .95): return None
@@ -104,10 +105,12 @@ def _place(seen, a, b, p):
     if len(t) == 2 and not STATES.fullmatch(t) and _plain(t) or _plain(t) and len(t) > 2 or (t.islower() and all(listed(w) == 2 for w in ws) and p < .9): return None
     return "LOCATION"
 
+GENERAL = frozenset("urgent care center centre clinic clinics service services general surgery medical hospital hospitals nursing home emergency department room primary health rehab facility office pharmacy unit intensive family medicine internal outpatient inpatient radiology cardiology oncology pediatrics physical therapy dialysis laboratory imaging hospice day school college university church company".split()) # what every place of care is called
 STANDS_AT = re.compile(r"(?i:(?:\b(?:at|to|from|via|by|the|in|of|for|w/|with|and|or)|[@(/]) ?)$") # letters alone are a place of care where one goes there
 
 def _organisation(seen, a, b, p):
     ws = _words(seen[a:b])
+    if ws and all(w.lower() in GENERAL for w in ws): return None
     if ws and all(w.lower() in CLINICAL and w.lower() not in names() for w in ws) and not STANDS_AT.search(seen, max(0, a - 12), a): return None
     if len(ws) == 1 and len(ws[0]) < 6 and ws[0].isupper() and not STANDS_AT.search(seen, max(0, a - 12), a) and p < .98: return None
     if all(len(w) < 2 for w in ws) or p < .97 and seen[a:b].islower() and CAPITAL.search(seen, max(0, a - 80), b + 40) is not None: return None
@@ -121,12 +124,13 @@ CORNER = re.compile(r"(?i:(?:the )?corner of )$")
 # %% ../../nbs/library/40_deid/42f_voting.ipynb #b22350cd
 RATIO = re.compile(r"(\d{1,3})/(\d{1,3})")
 ROW = re.compile(r"\d[./]\d{0,2}$") # results one after the other: 7.38/41/98
+RANGED = re.compile(r"\d ?\($") # what is usual, after a value: 7.2 (4-11)
 RESULTS = re.compile(r"\d+\.\d+(?:/\d+(?:\.\d+)?){2,}|\d+(?:/\d+){3,}")
 HOURS = re.compile(r"(?:[01]\d|2[0-4])[0-5]\d ?[-–] ?(?:[01]\d|2[0-4])[0-5]\d")
 
 def _date(seen, a, b, p):
     t = seen[a:b]
-    if ROW.search(seen, max(0, a - 5), a) or RESULTS.fullmatch(t): return None
+    if ROW.search(seen, max(0, a - 5), a) or RESULTS.fullmatch(t) or RANGED.search(seen, max(0, a - 3), a) and seen[b:b + 1] == ")" and t.replace("-", "", 1).isdigit(): return None
     if (m := RATIO.fullmatch(t)) and not (min(int(m[1]), int(m[2])) < 13 and max(int(m[1]), int(m[2])) < 32 or p > .5 and int(m[1]) < 13 and len(m[2]) == 2): return None
     return "DATE" if re.search(r"\d", t) and not PRESSURE.search(seen, max(0, a - 20), a) and (DATE.search(t) or (p > .6 and re.search(r"\d\W+\w|[^\W\d]{3}", t) and not re.fullmatch(r"(?:18|19|20)\d\d|\d{1,3}|\d+[.]\d+|\d{1,2}:\d\d", t) and not UNIT_AFTER.match(seen, b))) else None
 
@@ -252,7 +256,7 @@ def marked(
     if coded: return merged([*forms, *record])
     held = lambda s, source: votes is None or votes.support(s.start, s.end) >= DOUBT.get(source, 0)
     spans = [s for s in forms if held(s, s.label) or s.label == "ORGANIZATION" and FAMOUS.fullmatch(seen, s.start, s.end)]
-    loose = [s for source, got in (("context", contexts), ("list", by_list(seen)), ("place", by_place(seen))) for s in got if held(s, source) and not (_plain(seen[s.start:s.end]) and not ALONE.match(seen, s.end) if source == "context" else _eponym(seen, s.start))]
+    loose = [s for source, got in (("context", contexts), ("list", by_list(seen)), ("place", by_place(seen))) for s in got if (held(s, source) or source == "context" and all(listed(w) == 5 for w in _words(seen[s.start:s.end]))) and not (_plain(seen[s.start:s.end]) and not ALONE.match(seen, s.end) if source == "context" else _eponym(seen, s.start))]
     spans += loose if votes is None else [s._replace(label=votes.kind(s.start, s.end) or s.label) for s in loose] + by_tagger(seen, votes)
     return merged([*spans, *record])
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from deid_styles import styles
 
 from healthlab.deid import gold
-from healthlab.deid.corpus import documents
+from healthlab.deid.corpus import WEIGHTS, documents
 from healthlab.deid.policy import load_policy
 from healthlab.deid.resource import Context, transform
 from healthlab.deid.text import find_all, known_of
@@ -53,7 +53,9 @@ def sets(notes):
     general = [e for f in sorted(DATA.glob("presidio_small/*.json")) for e in gold.presidio(f, True)]
     if general: out["general sentences (presidio_small, held-out templates)"] = (general, ())
     if (DATA / "meddocan_es").is_dir(): out["Spanish case reports (MEDDOCAN, held out)"] = (gold.meddocan(DATA / "meddocan_es", True), ())
-    out["held-out templates of our own"] = (list(documents(600, random.Random(SEED), measure=True)), ())
+    shares = [{k: v for k, v in WEIGHTS.items() if (k in ("shorthand", "records")) == haste} for haste in (False, True)]
+    for name, own in zip(("held-out templates of our own", "held-out templates of our own: shorthand and records"), shares):
+        out[name] = (list(documents(600, random.Random(SEED), measure=True, shares={k: 0 for k in WEIGHTS} | own)), ())
     out["notes in many styles, by hand"] = (list(styles().values()), ())
     out["notes in styles no rule was made for, by hand"] = (list(styles("deid_held.txt").values()), ())
     return out
