@@ -2,8 +2,8 @@
 
 # %% auto #0
 __all__ = ['ENDINGS', 'CHANNELS', 'Head', 'heads', 'ending', 'viterbi', 'legal', 'mentions', 'log_softmax', 'Plan', 'Item',
-           'items', 'Average', 'logits', 'reread', 'head_of', 'habits', 'answered', 'readings', 'followed', 'trimmed',
-           'decode', 'evaluate', 'held_out', 'train']
+           'items', 'Average', 'logits', 'reread', 'head_of', 'habits', 'readings', 'followed', 'trimmed', 'decode',
+           'evaluate', 'held_out', 'train']
 
 # %% ../../nbs/library/50_nlp/50a_multitask.ipynb #b2725571
 import base64
@@ -116,7 +116,7 @@ def log_softmax(x: np.ndarray) -> np.ndarray:
     x = x - x.max(-1, keepdims=True)
     return x - np.log(np.exp(x).sum(-1, keepdims=True))
 
-# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #9e594315
+# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #7d1e4626
 class Plan(Struct):
     "How to train; every field can be a parameter of the pipeline."
     epochs: float = 12
@@ -133,9 +133,6 @@ class Plan(Struct):
     share: dict[str, float] = field(default_factory=dict)  # passes over a corpus per epoch, default 1
     genre: dict[str, str] = field(default_factory=dict)    # corpus → genre, default the corpus's own name
     beside: dict[str, str] = field(default_factory=dict)   # corpus → another with the same texts, learnt in the same step
-    cuts: tuple[tuple[float, float], ...] = ((1., 1.),) # texts are cut into windows in each of these ways: `size` and `most` times this
-    taught: dict[str, tuple[str, ...]] = field(default_factory=dict) # corpus → heads of the tagger to go on from whose answers are learnt with its texts
-    kept: float = 0.              # share of the weights to go on from in the weights kept
     seconds: float | None = None  # stop here, the decline of the rate fitted to it
     seed: int = 0
     threads: int = 1
@@ -146,7 +143,6 @@ class Item(Struct):
     features: list[list[int]]
     at: np.ndarray
     tags: dict[str, np.ndarray] # by head
-    answers: dict[str, np.ndarray] = field(default_factory=dict) # by head, probabilities that another tagger gave: (words, tags)
 
 def _tags(words: list, found: list[Mention], head: Head) -> list[int]:
     number, out, k, begun = {l: n for n, l in enumerate(head.labels)}, [], 0, None
@@ -157,17 +153,14 @@ def _tags(words: list, found: list[Mention], head: Head) -> list[int]:
         else: out.append(0)
     return out
 
-def items(examples: list[Example], head: Head | None, # None: texts without labels
-          encoder: Base, plan: Plan, answers: list[dict] | None = None # of `answered`, for each text
-         ) -> list[Item]:
-    "The windows of texts, labelled, answered by another tagger, or both."
-    cut = [windows([e.text for e in examples], encoder, CHANNELS, int(plan.size * a), int(plan.most * b)) for a, b in plan.cuts]
-    gold = [longest([m for m in e.mentions if m.label in head.labels]) for e in examples] if head else []
-    tags = lambda words: {head.name: np.array(_tags(words, gold[words[0][0]], head), np.int64)} if head else {}
-    told = lambda words: {k: p[np.searchsorted(starts, [w[1] for w in words]).clip(max=len(p) - 1)] for k, (starts, p) in answers[words[0][0]].items()} if answers else {}
-    return [Item(ids, features, np.array([w[3] for w in words], np.int64), tags(words), told(words)) for made in cut for ids, features, words in zip(made.rows, made.features, made.words) if words]
+def items(examples: list[Example], head: Head, encoder: Base, plan: Plan) -> list[Item]:
+    "The windows of labelled texts."
+    made = windows([e.text for e in examples], encoder, CHANNELS, plan.size, plan.most)
+    gold = [[m for m in longest([m for m in e.mentions if m.label in head.labels])] for e in examples]
+    return [Item(ids, features, np.array([w[3] for w in words], np.int64), {head.name: np.array(_tags(words, gold[words[0][0]], head), np.int64)})
+            for ids, features, words in zip(made.rows, made.features, made.words) if words]
 
-# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #25cb504a
+# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #a6eceb70
 def _joined(data: dict[str, list[Item]], beside: dict[str, str]) -> dict[str, list[Item]]:
     "Corpora over the same texts become one, each item with the tags of every head."
     for name, other in beside.items():
@@ -188,7 +181,7 @@ def _epoch(data: dict[str, list[Item]], plan: Plan, rng: random.Random) -> list[
     "One pass: items of one corpus and similar lengths a batch, corpora mixed."
     out = []
     for name, all_items in data.items():
-        share = plan.share.get(name, 1.) / len(plan.cuts)
+        share = plan.share.get(name, 1.)
         picked = [i for _ in range(int(share)) for i in all_items] + rng.sample(all_items, int(len(all_items) * (share % 1)))
         for group in batches([len(i.ids) + rng.random() * 24 for i in picked], plan.tokens): out.append((name, [picked[n] for n in group]))
     rng.shuffle(out)
@@ -204,10 +197,9 @@ def _tensors(batch: list[Item], plan: Plan, hide: int | None, rng, device: str =
     at = np.concatenate([n * w + i.at for n, i in enumerate(batch)])
     row = np.concatenate([np.full(len(i.at), n) for n, i in enumerate(batch)])
     tags = {k: torch.from_numpy(np.concatenate([i.tags[k] for i in batch])).to(device) for k in batch[0].tags}
-    answers = {k: torch.from_numpy(np.concatenate([i.answers[k] for i in batch]).astype(np.float32)).to(device) for k in batch[0].answers}
-    return torch.from_numpy(ids).to(device), torch.tensor([len(i.ids) for i in batch], device=device), {c: v.to(device) for c, v in values.items()}, torch.from_numpy(at).to(device), tags, answers, torch.from_numpy(row).to(device)
+    return torch.from_numpy(ids).to(device), torch.tensor([len(i.ids) for i in batch], device=device), {c: v.to(device) for c, v in values.items()}, torch.from_numpy(at).to(device), tags, torch.from_numpy(row).to(device)
 
-# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #efa243b7
+# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #7a670235
 class Average:
     "Exponential moving average of the trained weights."
     def __init__(self, net, rate: float):
@@ -229,14 +221,13 @@ def _rate(done: float, warmup: float) -> float:
     "Linear warm-up, then a half cosine down to a hundredth."
     return max(done / warmup, .01) if done < warmup else .01 + .99 * .5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
 
-def _loss(net, batch, head: dict[str, Head], genre: tuple[int, int, int] | None, tensors, fast):
-    "Cross-entropy of the heads' tags, also with another tagger's answers, and a tenth of that of the genre, read from the mean over the words."
+def _loss(net, batch, head: dict[str, Head], genre: tuple[int, int, int], tensors, fast):
+    "Cross-entropy of the heads' tags, and a tenth of that of the genre, read from the mean over the words."
     import torch
-    ids, lengths, values, at, gold, answers, row = tensors
+    ids, lengths, values, at, gold, row = tensors
     with torch.autocast(ids.device.type, dtype=torch.bfloat16, enabled=fast): y = net(ids, lengths, values)
     y = y.float().flatten(0, 1)[at]
-    loss = sum(torch.nn.functional.cross_entropy(y[:, head[k].offset:head[k].offset + head[k].size], g) for k, g in (*gold.items(), *answers.items()))
-    if genre is None: return loss
+    loss = sum(torch.nn.functional.cross_entropy(y[:, head[k].offset:head[k].offset + head[k].size], g) for k, g in gold.items())
     first, last, mine = genre
     mean = torch.zeros(len(batch), last - first, device=ids.device).index_add_(0, row, y[:, first:last]) / torch.bincount(row, minlength=len(batch))[:, None]
     return loss + .1 * torch.nn.functional.cross_entropy(mean, torch.full((len(batch),), mine, device=ids.device))
@@ -299,7 +290,7 @@ def reread(tagger: Tagger, texts: list[str], words: list[list], rows: list[np.nd
     others = _read(tagger, texts, _CUTS[1], threads)
     return [(y + _onto(w, *other)) / 2 for w, y, *other in zip(words, rows, *others)]
 
-# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #d761cf08
+# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #ef270186
 def head_of(tagger: Tagger, name: str # a corpus
            ) -> Head:
     "A head by its name. `HealthlabError` names those there are."
@@ -318,13 +309,6 @@ def habits(tagger: Tagger, name: str, # a head
     for i in items(examples, h, tagger.encoder, Plan(size=tagger.card["size"], most=tagger.card["most"])): np.add.at(count, (i.tags[name][:-1], i.tags[name][1:]), 1)
     ratio = np.log(count / count.sum(1, keepdims=True)) - np.log(count.sum(0) / count.sum())
     return base64.b64encode(np.rint(ratio.clip(-_MOST, _MOST) / _MOST * 127).astype(np.int8).tobytes()).decode()
-
-def answered(tagger: Tagger, names: tuple[str, ...], # heads
-             texts: list[str], *, threads: int = 1) -> list[dict]: # for each text, head → (starts of its words, probabilities of their tags)
-    "What a tagger's heads say of texts, for another tagger to learn from, with its doubts."
-    words, rows = logits(tagger, texts, threads=threads)
-    known = [head_of(tagger, k) for k in names]
-    return [{h.name: (np.array([x[1] for x in w], np.int64), np.exp(log_softmax(y[:, h.offset:h.offset + h.size])).astype(np.float16)) for h in known} for w, y in zip(words, rows)]
 
 def readings(tagger: Tagger, name: str) -> int:
     "How many times texts are read for a head: twice where its labels are many and their order is known."
@@ -383,13 +367,12 @@ def held_out(tagger: Tagger, held: dict[str, list[Example]], *, threads: int = 1
     "F1 by head and label, for the card."
     return {k: {label: round(s.f1, 4) for label, s in sorted(v.items())} for k, v in evaluate(tagger, held, threads=threads).items()}
 
-# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #04d99c52
+# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #a9bfb290
 def train(corpora: dict[str, tuple[list[Example], list[Example]]], # name → (to learn from, held out)
           plan: Plan,
           *,
           checkpoint: str | None = None, # the encoder, as for `healthlab.encoder.base`
           start: Tagger | None = None,   # go on from a tagger of the same heads
-          unlabelled: list[str] = (),    # texts without labels, learnt as `start` reads them with the heads `plan.taught`
           watch: Callable | None = None  # called with (figures, tagger) after each epoch; True ends the training
          ) -> Tagger:
     "Fine-tunes the encoder on every corpus together. `HealthlabError` when a corpus has nothing to learn."
@@ -399,26 +382,12 @@ def train(corpora: dict[str, tuple[list[Example], list[Example]]], # name → (t
     head = heads({k: sorted({m.label for e in tr for m in e.mentions}) for k, (tr, _) in corpora.items()})
     genres = sorted({plan.genre.get(k, k) for k in corpora})
     columns = sum(h.size for h in head.values())
-    if (plan.taught or plan.kept or unlabelled) and start is None: raise HealthlabError("there is no tagger to learn from", "Plan.taught, Plan.kept, unlabelled=", "Give start=", "nlp-start")
-    texts = {k: tr for k, (tr, _) in corpora.items()} | ({_NONE: [Example("", t, []) for t in unlabelled]} if unlabelled else {})
-    told = lambda k: answered(start, plan.taught[k], [e.text for e in texts[k]], threads=plan.threads) if k in plan.taught else None
-    data = _joined({k: items(v, head.get(k), encoder, plan, told(k)) for k, v in texts.items()}, plan.beside)
-    where = {k: (columns, columns + len(genres), genres.index(plan.genre.get(k, k))) for k in corpora} | {_NONE: None}
+    data = _joined({k: items(tr, head[k], encoder, plan) for k, (tr, _) in corpora.items()}, plan.beside)
+    where = {k: (columns, columns + len(genres), genres.index(plan.genre.get(k, k))) for k in corpora}
     card = _card(encoder, head, genres, plan, sum(len(tr) for tr, _ in corpora.values()))
     if start and start.card["labels"] != card["labels"]: raise HealthlabError("the tagger to go on from has other heads", ", ".join(start.card.get("heads", ())), "Give the corpora it was trained on, or start afresh", "nlp-start")
-    if start: card |= {"mask": plan.mask, "cuts": plan.cuts, "kept": plan.kept, "taught": {k: (plan.taught[k], len(v)) for k, v in texts.items() if k in plan.taught}}
     if start: card["went_on_from"] = {k: start.card.get(k) for k in ("steps", "history", "seed", "lr")}
     return _fit(data, head, where, columns + len(genres), encoder, plan, card, {k: dev for k, (_, dev) in corpora.items() if dev}, watch, start)
-
-# %% ../../nbs/library/50_nlp/50a_multitask.ipynb #076230f7
-_NONE = "unlabelled" # what texts without labels are called beside the corpora
-
-def _kept(net, start: Tagger, encoder: Base, plan: Plan):
-    "Puts the weights half way (or what `Plan.kept` says) between those learnt and those gone on from: what was known before is kept, what both agree on counts."
-    import torch
-    before = dict(_network(encoder, net.head.out_features, plan, start).to(next(net.parameters()).device).named_parameters())
-    with torch.no_grad():
-        for name, p in net.named_parameters(): p.lerp_(before[name], plan.kept)
 
 def _fit(data, head, where, outputs, encoder, plan, card, held, watch, start):
     import torch
@@ -446,7 +415,6 @@ def _fit(data, head, where, outputs, encoder, plan, card, held, watch, start):
             history.append({"step": step, "done": round(done, 3), "loss": round(float(np.mean(losses)), 4)} | {k: round(v["all"].f1, 4) for k, v in evaluate(tagger, held, threads=plan.threads).items() if "all" in v})
             if watch(history[-1], tagger): break
     mean.swap()
-    if plan.kept: _kept(net, start, encoder, plan)
     tagger = _tagger(net.eval(), encoder, card | {"history": history, "steps": step + (start.card.get("steps", 0) if start else 0)})
     tagger.card["held_out"] = held_out(tagger, held, threads=plan.threads)
     return tagger
