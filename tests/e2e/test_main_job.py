@@ -19,7 +19,7 @@ def done(tmp_path_factory, root):
     "A folder of a small hospital's exports, and the finished main job over it."
     from notebooks import scratch
     folder = tmp_path_factory.mktemp("main_job")
-    hospital = Hospital(patients=12, seed=7)
+    hospital = Hospital(patients=6, seed=7)
     hospital.emit(folder / "landing", defects=0.02, progress=False)
     env = {k: v for k, v in os.environ.items() if not k.startswith("HEALTHLAB_")} | scratch(folder)
     p = subprocess.run([sys.executable, "-m", "healthlab.cli", "run", str(folder / "landing")], env=env, cwd=root, capture_output=True, text=True, timeout=600)
