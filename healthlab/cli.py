@@ -85,7 +85,7 @@ def deid(args):
         from healthlab.deid import deidentify
         print(deidentify(Lake(), policy=args.policy))
 
-# %% ../nbs/library/99_command/99_cli.ipynb #e00da163
+# %% ../nbs/library/99_command/99_cli.ipynb #349330a7
 def nlp(args):
     "read the notes of a zone: entities, relations, timeline and social facts as tables of zone research"
     from healthlab.core.audit import new_run_id
@@ -104,11 +104,12 @@ def synth(args):
     figures = made.figures()
     count, what = figures.get("patients", figures.get("notes", figures["rows"])), {"histories": "patients", "notes": "notes"}.get(args.table, f"rows of {args.table}")
     if figures["passed"]:
-        print(f"{count:,} {what}: the card passes; they are in zone synthetic")
+        print(f"{count:,} {what}: the card passes; they are in zone synthetic\nits card: {made.folder / 'card.html'}")
         return 0
     print(f"the card does not pass, so no {what} were kept:")
     for r in made.card.rules:
         if not r.passed: print(f"  {r.name}: {r.figure:.4g}, allowed {r.limit:.4g} ({r.why})")
+    print(f"its card: {made.folder / 'card.html'}")
     return 1
 
 def views(args):

@@ -4,12 +4,13 @@
 __all__ = ['learnable', 'written_rows', 'write_people', 'pass_rates', 'quality_rules', 'SyntheticCohort', 'synthesize_histories',
            'Kept']
 
-# %% ../../nbs/library/60_synth/68h_cohorts.ipynb #9aa7d438
+# %% ../../nbs/library/60_synth/68h_cohorts.ipynb #5ea1341f
 import json
 import tempfile
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from hashlib import blake2b
 
 import numpy as np
@@ -22,6 +23,7 @@ from .courses import Cohort, draw
 from .emission import bundle, resources
 from .histories import KEPT, histories
 from .longitudinal import judge
+from .synthesize import keep
 
 # %% ../../nbs/library/60_synth/68h_cohorts.ipynb #8bd58263
 def learnable(lake, zone: str = "deidentified") -> list:
@@ -76,7 +78,7 @@ def quality_rules(found: dict, most: float = .01) -> list[Rule]:
     lacking = {k: found["real"][k] - found["synthetic"][k] for k in ("checks", "evaluations")}
     return [Rule(f"data quality: {k}", x, most, x <= most, f"share that passes below the source's {found['real'][k]:.1%}") for k, x in lacking.items()]
 
-# %% ../../nbs/library/60_synth/68h_cohorts.ipynb #3dde72f7
+# %% ../../nbs/library/60_synth/68h_cohorts.ipynb #23de08b3
 @dataclass
 class SyntheticCohort:
     "What `synthesize_histories` did."
@@ -86,6 +88,7 @@ class SyntheticCohort:
     version: str      # the learnt cohort's version, as kept in its folder
     card: Card
     cohort: Cohort
+    folder: Path = None # where model and card are kept
 
     def figures(self) -> dict:
         "Counts and verdict for the run's record."
@@ -116,23 +119,18 @@ def synthesize_histories(
     known, kept_out = _parted(learnable(lake, zone), seed)
     cohort = Cohort(known, floor=floor, seed=seed)
     made, last = draw(cohort, patients or len(known), seed), cohort.end
-    card = judge(known, made, kept_out, last, generator=cohort.patients, title="Synthetic histories", seed=seed)
+    card = judge(known, made, kept_out, last, generator=Kept(cohort), title="Synthetic histories", seed=seed)
     card.found["quality"] = pass_rates(known, made, last)
     card.rules += quality_rules(card.found["quality"])
-    version = _kept(cohort, run_id)
+    card.found["sections"].append(("Data quality checks", ("", "checks that pass", "single evaluations that pass"), [(n, q["checks"], q["evaluations"]) for n, q in card.found["quality"].items()]))
+    version, folder = keep(Kept(cohort), card, f"{run_id}-histories")
     rows = write_people(lake, made, last, "synthetic", run_id) if card.passed else {}
     record("synth.made" if card.passed else "synth.withheld", zone="synthetic", table="histories", run_id=run_id, detail={"rows": sum(rows.values()), "model": version, "failed": [r.name for r in card.rules if not r.passed]})
-    return SyntheticCohort(rows, len(known), len(made), version, card, cohort)
+    return SyntheticCohort(rows, len(known), len(made), version, card, cohort, folder)
 
-# %% ../../nbs/library/60_synth/68h_cohorts.ipynb #d0966f8c
-from .generator import load, save
-
-def _kept(cohort, run_id) -> str:
-    folder = save(Kept(cohort), settings().path("synth", "models") / f"{run_id}-histories")
-    return json.loads((folder / "about.json").read_text())["version"]
-
+# %% ../../nbs/library/60_synth/68h_cohorts.ipynb #61f59ee2
 class Kept:
     "A learnt cohort in the form `healthlab.synth.save` keeps and `load` opens: `.cohort` is it, `.sample(n)` draws people."
     def __init__(self, cohort: Cohort): self.cohort, self.about = cohort, {"columns": ["histories"]}
-    def figures(self) -> dict: return {"method": "histories", "rows": self.cohort.rows, "columns": 1, "seed": self.cohort.seed, "floor": self.cohort.floor, "epsilon": None, "delta": None, "accountant": None}
+    def figures(self) -> dict: return {"method": "histories", "rows": self.cohort.rows, "sorts of people": len(self.cohort.populations), "seed": self.cohort.seed, "floor": self.cohort.floor, "epsilon": None, "delta": None, "accountant": None}
     def sample(self, n: int, seed: int = 0) -> list: return draw(self.cohort, n, seed)

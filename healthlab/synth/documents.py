@@ -4,12 +4,12 @@
 __all__ = ['labels_of', 'charts', 'parted', 'membership', 'heeded', 'judge_notes', 'SyntheticNotes', 'write_notes',
            'synthesize_notes']
 
-# %% ../../nbs/library/60_synth/68i_documents.ipynb #615d315a
+# %% ../../nbs/library/60_synth/68i_documents.ipynb #d101a476
 import base64
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 
 import numpy as np
 
@@ -19,10 +19,10 @@ from ..core.settings import settings
 from .card import Card, Rule
 from .cohorts import written_rows
 from .emission import LABEL
-from .generator import save
 from .notes import NoteWriter, Written, _resources, fit_notes, lake_notes, record_of
 from .retelling import Told, limits, spread, words_of
 from .shadows import _interval
+from .synthesize import keep
 
 # %% ../../nbs/library/60_synth/68i_documents.ipynb #b9854750
 def labels_of(lake, zone: str = "research"):
@@ -97,7 +97,7 @@ def judge_notes(writer: NoteWriter, written: list, known: list, kept_out: list, 
     sections = [("Longest runs of words", ("run", "", "written", "unseen patients' real notes"), runs), ("Refused and written anew", ("why", "notes"), list(writer.refused.items()))]
     return Card(title, {"generator": {k: v for k, v in writer.figures().items() if k not in ("loss", "labels", "refused")}, "runs": runs, "membership": attack, "perplexity": reads, "refused": dict(writer.refused), "sections": sections}, rules)
 
-# %% ../../nbs/library/60_synth/68i_documents.ipynb #486b4cc4
+# %% ../../nbs/library/60_synth/68i_documents.ipynb #7a2a0895
 @dataclass
 class SyntheticNotes:
     "What `synthesize_notes` did."
@@ -108,6 +108,7 @@ class SyntheticNotes:
     card: Card
     notes: list       # `Written`, the patient's id in `patient`
     writer: NoteWriter
+    folder: Path = None # where model and card are kept
 
     def figures(self) -> dict:
         "Counts and verdict for the run's record."
@@ -131,7 +132,7 @@ def write_notes(lake, notes: list, dates: list, run_id: str) -> dict[str, int]:
     lake.write("synthetic", "note_entity", pa.Table.from_pylist(labels, schema=schema), run_id=run_id, mode="overwrite")
     return {"DocumentReference": len(items), "note_entity": len(labels)}
 
-# %% ../../nbs/library/60_synth/68i_documents.ipynb #a73bb9d6
+# %% ../../nbs/library/60_synth/68i_documents.ipynb #14546caa
 def synthesize_notes(
     lake,                       # the Lake
     *,
@@ -158,9 +159,7 @@ def synthesize_notes(
     kept = writer.written([r for _, _, r in asked], seed)
     made = [Written(w.text, w.record, w.spans, asked[i][0]) for i, w in kept.items()]
     card = judge_notes(writer, made, cleaned(known), cleaned(kept_out), len(asked), seed=seed)
-    version = json.loads((save(writer, _models() / f"{run_id}-notes") / "about.json").read_text())["version"]
+    version, folder = keep(writer, card, f"{run_id}-notes")
     rows = write_notes(lake, made, [asked[i][1] for i in kept], run_id) if card.passed else {}
     record("synth.made" if card.passed else "synth.withheld", zone="synthetic", table="notes", run_id=run_id, detail={"rows": sum(rows.values()), "model": version, "failed": [r.name for r in card.rules if not r.passed]})
-    return SyntheticNotes(rows, len(known), len(asked), version, card, made, writer)
-
-def _models(): return settings().path("synth", "models")
+    return SyntheticNotes(rows, len(known), len(asked), version, card, made, writer, folder)

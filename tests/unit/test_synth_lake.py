@@ -1,4 +1,6 @@
 """From the lake to zone synthetic: only what passes is written, what was asked is in the audit, identified data are refused. And the canaries' check of the DP claim."""
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,7 +32,9 @@ def test_a_table_that_passes_is_written_and_the_request_is_audited(lake, tmp_pat
     assert len(rows) == 900 and not set(rows.id) & set(source.id) and set(rows) == {"id", "age", "sbp", "ward"} and made.left_out == ["patient", "comment"]
     events = audit.entries().column("event").to_pylist()
     assert "synth.ask" in events and "synth.made" in events
-    assert load(next((tmp_path / "models").iterdir())).figures()["method"] == "pairwise" and made.figures()["passed"]
+    folder, = (tmp_path / "models").iterdir()
+    assert load(folder).figures()["method"] == "pairwise" and made.figures()["passed"]
+    assert made.folder == folder and json.loads((folder / "card.json").read_text())["passed"] and "pass" in (folder / "card.html").read_text(), "the card is kept beside the model"
 
 
 def test_a_table_that_fails_is_withheld(lake, monkeypatch):
