@@ -149,7 +149,7 @@ def _factor(m):
     out = v * np.sqrt(np.maximum(w, 1e-9))
     return out * np.sqrt(np.diag(m).clip(1e-9) / (out ** 2).sum(1))[:, None]
 
-# %% ../../nbs/library/60_synth/68c_courses.ipynb #68efc6a8
+# %% ../../nbs/library/60_synth/68c_courses.ipynb #0b6b0338
 class Known:
     "What at least `floor` patients share: kinds of encounters, and shapes by concept."
     def __init__(self, people: list, floor: int, parted: bool = False): # parted: kinds of encounters by their purposes too
@@ -168,7 +168,7 @@ class Known:
         self.shapes = {c: by for c, by in self.shapes.items() if by}
         self.kinds = {k for k, who in kinds.items() if len(who) >= floor and k in self.shapes}
         if not self.kinds: raise InputError(f"no kind of encounter is shared by {floor} patients", "", "Give more patients", "cohort-too-small")
-        self.common = max((k for k in self.kinds), key=lambda k: len(kinds[k]))
+        self.common = max(self.kinds, key=lambda k: (len(kinds[k]), k))
         self.purposes = purposes(people, self.kind, self.kinds, self.shapes, floor) if parted else {}
         self.common = (*self.common, len(self.purposes.get(self.common, ())))
 
@@ -313,7 +313,7 @@ def _measured(people, known):
             for e in v.events:
                 if e.concept in known.shapes: yield from (((e.concept, i), h.patient, n, stratum, x, ill) for i, x in enumerate(e.values) if x is not None)
 
-# %% ../../nbs/library/60_synth/68c_courses.ipynb #aa3d400f
+# %% ../../nbs/library/60_synth/68c_courses.ipynb #c25946b2
 def _together(sets, alike: float = .97) -> dict:
     "Concept -> the first of those that share `alike` of the sets either is in."
     at, out = defaultdict(set), {}
@@ -352,13 +352,13 @@ def _round_states(people, known, panel_of):
 def _goes_with(c, n, have, both, total):
     "The condition whose presence raises the chance of c the most, four standard deviations beyond chance; None when none does."
     best, z = None, 4.
-    for p in have:
+    for p in sorted(have):
         if p[0] != "Condition" or p == c or both[p, c] < 5: continue
         expected = n * have[p] / total
         if (s := (both[p, c] - expected) / np.sqrt(expected + 1e-9)) > z: best, z = p, s
     return best
 
-# %% ../../nbs/library/60_synth/68c_courses.ipynb #7835a2da
+# %% ../../nbs/library/60_synth/68c_courses.ipynb #3a28485e
 class Population:
     "People of one sort, learnt."
     def __init__(self, people: list, floor: int = 5, seed: int = 0):
@@ -386,7 +386,9 @@ class Population:
         self.wanted = _wanted(self, people)
         for k in range(5): _paced(self, k)
         for k in range(4): _filled(self, k)
-        self.likeness = Likeness(people, [p.live() for p in _lives(self, max(200, self.rows), 30_000)], floor) if len(people) >= 20 * floor else None
+        self.likeness = []
+        for drawn in (lambda: [p.live() for p in _lives(self, max(200, self.rows), 30_000)], lambda: _of_one(self, self.rows, 40_000, "s", 4)) if len(people) >= 20 * floor else ():
+            self.likeness.append(Likeness(people, drawn(), floor)) # then of those that the first has chosen
 
 def _paced(cohort, k):
     "Draw encounters alone, and weigh the first of a kind by who has any, those that come again by how many more they have: chances taken for rates."
@@ -662,7 +664,7 @@ class Likeness:
         "Which tenth of the source's scores each person's lies in, (people, 10) of 0 and 1."
         return np.eye(10)[np.searchsorted(self.edges, self.trees.predict_proba(_profile(people, *self.what))[:, 1])]
 
-# %% ../../nbs/library/60_synth/68c_courses.ipynb #bf79b799
+# %% ../../nbs/library/60_synth/68c_courses.ipynb #e5a9443a
 def _balanced(have: np.ndarray, wanted: np.ndarray, weight: np.ndarray, n: int, rng, swaps: int = 300_000) -> np.ndarray:
     "n of the people whose counts together come nearest to the wanted ones per person, by swapping; at first a swap for the worse is let pass now and then."
     have = ((have - wanted) * weight / (wanted + .1) / n).astype(np.float32) # relative, and less for what few people have
@@ -687,13 +689,13 @@ def draw(
     ends = np.round(np.cumsum([p.rows for p in cohort.populations]) / cohort.rows * n).astype(int)
     return [h for i, (p, k) in enumerate(zip(cohort.populations, np.diff(ends, prepend=0))) if k for h in _of_one(p, int(k), seed, f"s{i or ''}")]
 
-def _of_one(population, n, seed, name) -> list:
-    "n people of one sort."
-    people = [p.live() for p in _lives(population, n * (6 if n < 1000 else 4), seed, name=name)]
+def _of_one(population, n, seed, name, more: int = None) -> list:
+    "n people of one sort, of `more` times as many drawn."
+    people = [p.live() for p in _lives(population, n * (more or (6 if n < 1000 else 4)), seed, name=name)]
     wanted, unit, weight = (np.array(x) for x in zip(*population.wanted.values()))
     have = np.array([[t.get(x, 0) for x in population.wanted] for t in (_told(population, h) for h in people)]) * unit
-    if population.likeness is not None:
-        like = population.likeness.tenths(people)
+    for likeness in population.likeness:
+        like = likeness.tenths(people)
         have, wanted, weight = np.concatenate([have, like], 1), np.concatenate([wanted, np.full(10, .1)]), np.concatenate([weight, np.full(10, LIKE)])
     chosen = _balanced(have, wanted, weight, n, np.random.default_rng([seed, 2]), min(300_000, 1000 * n))
     return [people[i] for i in chosen]

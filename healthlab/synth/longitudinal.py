@@ -107,7 +107,7 @@ def validity(people: list, last, most: int = 500) -> dict:
         issues.update(f"{i.code} {i.path.split('[')[0]}" for i in found)
     return {"share": good / max(1, min(most, len(people))), "patients": min(most, len(people)), "issues": dict(issues.most_common(5))}
 
-# %% ../../nbs/library/60_synth/68e_longitudinal.ipynb #234a49ef
+# %% ../../nbs/library/60_synth/68e_longitudinal.ipynb #440fa01d
 def judge(
     real: list,      # histories learnt from
     synthetic: list, # histories drawn
@@ -135,5 +135,5 @@ def judge(
     card.rules.append(Rule("valid FHIR", found["valid"]["share"], 1., found["valid"]["share"] == 1., f"share of {found['valid']['patients']} patients whose resources validate and whose references hold"))
     card.found["sequences"] = found
     card.found["sections"] = [("Sequences", ("", "mean difference", "within 5 %", "compared", "furthest off", "by", "two halves of the real people"), [(n, f["mean"], f"{f['within']:.0%}", f["of"], f["worst"][0], f["worst"][1], found["halves"][n]) for n in ("counts", "intervals", "transitions") for f in [found[n]]]),
-                              ("Runs of encounters that a training patient had", ("encounters", "synthetic", "fresh real people"), [(n, r["synthetic"], r["fresh"]) for n, r in found["retold"].items()])]
+                              ("Runs of encounters that a training patient had", ("length", "synthetic", "fresh real people"), [(f"{n} in a row", r["synthetic"], r["fresh"]) for n, r in found["retold"].items()])]
     return card
