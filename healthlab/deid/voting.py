@@ -90,6 +90,7 @@ def _name(seen, a, b, p):
     if len(ws) == 1 and (len(ws[0]) < 2 and p < .9 or ws[0].isupper() and len(ws[0]) < 6 and listed(ws[0]) < 3 and p < .95): return None
     return "NAME"
 
+# %% ../../nbs/library/40_deid/42f_voting.ipynb #93ecb9cd
 VARIANT = re.compile(r"\b[cgmnp]\.\(?$") # a variant of a gene, c.5946delT
 
 CLOCK = re.compile(r"(?:[01]\d|2[0-3])[0-5]\d")

@@ -205,6 +205,7 @@ def _joined(text: str, found: list[Entity]) -> list[Entity]:
         if e.text.endswith("-") and (m := re.compile(r"\w+").match(text, e.end)) and m.end() <= after: e.end, e.text = m.end(), text[e.start:m.end()]
     return out
 
+# %% ../../nbs/library/50_nlp/53_entities.ipynb #7a635acc
 def _elsewhere_noted(ask, own: list[Entity], text: str) -> list[Entity]:
     "A note in other words than the hospital's: what its head is sure of, patterns, then the case reports' head (of qualifiers and values, the likelier half), then chemicals and diseases."
     cases = [e for e in sum(ask(0., "maccrobat"), []) if e.score >= .5 or e.label in CORE or e.label == "BodyStructure"]
