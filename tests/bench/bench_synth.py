@@ -250,6 +250,7 @@ def great(n=1_000_000, more=10_000_000):
             _, (a, s, b) = comparable(*(t.head(50_000) for t in (known, drawn, people(n, 1))))
             return cost | {"accuracy": accuracy(a, s)["overall"], "fresh": accuracy(a, b)["overall"]}
     c, label = kept("great", made), f"Simulated stays, {n:,} rows of 10 columns"
+    if not c: return [] # failed, which was printed
     if "accuracy" not in c: return [row(f"{label}: fit, sample", f"not through in {LIMIT / 60:g} CPU minutes", "CPU s")]
     return [row(f"{label}: fit", c["fit"], "CPU s"), row(f"{label}: as many rows drawn", c["seconds"] - c["fit"] - c["more"], "CPU s"), row(f"{label}: {more:,} rows drawn in batches", c["more"], "CPU s"),
             row(f"{label}: memory", c["gb"], "GB", "<= 4"), row(f"{label}: accuracy, own measure", c["accuracy"], "share", "", "fresh rows", c["fresh"])]
