@@ -162,7 +162,7 @@ def turned(text: str, known) -> list[tuple[str, str, str]]:
     if uncapitalised(text): out.append(("NAME", "pattern", "small letters"))
     for layer, t, word in forms:
         if t == text: continue
-        if known: out += [(kind, "known", layer) for _, _, kind, strong in known_in(t, known, numbers=layer == "reversed" or layer == "rot13" and bool(MIXED.search(t))) if strong]
+        if known: out += [(kind, "known", layer) for _, _, kind, strong in known_in(t, known, numbers=layer == "rot13" and bool(MIXED.search(t))) if strong]
         if not paired(word.findall(t.lower())): continue
         if layer == "reversed": t = _cased(t)
         if any(not (known and known.stands_in("NAME", t[s.start:s.end])) and sum(w in names() for w in word.findall(t[s.start:s.end].lower())) > 1 for s in by_list(t)): out.append(("NAME", "pattern", layer))

@@ -122,10 +122,10 @@ class Known:
         if "@" in value: self.strong.add(self.hash("mail", value.strip().lower())); return
         n = packed(value)
         if len(n) < 5 or _says_nothing(n): return
-        self._sure("number", n)
         digits = re.sub(r"\D", "", n)
-        if not _says_nothing(digits): self._sure("number", digits) # MRN-0048213 written as 0048213
-        if len(n) == 11 and n[0] == "1" and n.isdigit(): self._sure("number", n[1:]) # +1 before a telephone number
+        forms = {n} | ({digits} if not _says_nothing(digits) else set()) # MRN-0048213 written as 0048213
+        if len(n) == 11 and n[0] == "1" and n.isdigit(): forms.add(n[1:]) # +1 before a telephone number
+        for x in forms: self._sure("number", x); self._sure("number", x[::-1]) # written backwards it is as well known
 
     def __len__(self): return len(self.strong) + len(self.weak)
     def __repr__(self): return f"Known({len(self.strong):,} strong, {len(self.weak):,} weak, {len(self.surrogates):,} surrogates)"
@@ -169,7 +169,8 @@ def known_in(
     words, h, strong, out = each.findall(low), k.hash, k.strong, []
     told = k.words.of(words, partial(_is_a, k))
     hits = [] # (first word, last word, kind, strong)
-    begins = {w for w, is_a in told.items() if is_a & (7 if any(x & 8 for x in told.values()) else 3)} # no line without a second word
+    which = 7 if any(is_a & 8 for is_a in told.values()) else 3 # no line without a second word
+    begins = {w for w, is_a in told.items() if is_a & which}
     for i, w in enumerate(words) if begins else ():
         if w not in begins: continue
         if told[w] & 4: hits += [(i, min(i + n, len(words)) - 1, "LOCATION", True) for n in (2, 3) if len(words) > i + 1 and told.get(words[i + 1], 0) & 8 and h("line", " ".join(words[i:i + n])) in strong]

@@ -155,7 +155,7 @@ def lake_knows():
     return k
 
 
-@pytest.mark.parametrize("text", ["ocampoli wren seen", "qx 77 1093", "QX771093", "wren.o@mail.test", "5550104477", "seen at 12 harbour street", "OCAMPOLI"])
+@pytest.mark.parametrize("text", ["ocampoli wren seen", "qx 77 1093", "QX771093", "wren.o@mail.test", "5550104477", "seen at 12 harbour street", "OCAMPOLI", "3901-77xq", "7744 010 555"])
 def test_the_lakes_own_patients_are_found_by_what_is_known(lake_knows, text):
     found = scan(f"group A: {text}".encode(), name="a.txt", known=lake_knows)
     assert "known" in codes(found)
