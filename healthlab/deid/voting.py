@@ -106,7 +106,7 @@ def _place(seen, a, b, p):
     if len(t) == 2 and not STATES.fullmatch(t) and _plain(t) or _plain(t) and len(t) > 2 or (t.islower() and all(listed(w) == 2 for w in ws) and p < .9): return None
     return "LOCATION"
 
-GENERAL = frozenset("urgent care center centre clinic clinics service services general surgery medical hospital hospitals nursing home emergency department room primary health rehab facility office pharmacy unit intensive family medicine internal outpatient inpatient radiology cardiology oncology pediatrics physical therapy dialysis laboratory imaging hospice day school college university church company".split()) # what every place of care is called
+GENERAL = frozenset("urgent care center centre clinic clinics service services general surgery medical hospital hospitals nursing home emergency department room primary health rehab facility office pharmacy unit intensive family medicine internal outpatient inpatient radiology cardiology oncology pediatrics physical therapy dialysis laboratory imaging hospice day school college university church company practice practices provider providers practitioner practitioners group line item department".split()) # what every place of care is called
 STANDS_AT = re.compile(r"(?i:(?:\b(?:at|to|from|via|by|the|in|of|for|w/|with|and|or)|[@(/]) ?)$") # letters alone are a place of care where one goes there
 
 def _organisation(seen, a, b, p):
