@@ -1,7 +1,7 @@
 """`make bench`: every bench_*.py beside this file, as one table, kept as a dated file under results/.
 
 A bench has `run() -> list[dict]` with name, figure, unit, peer, peer_figure, ratio, asked, command: ratios against a named peer
-in the same run, because the machines are noisy.
+in the same run, because the machines are noisy; the load says how much else was running.
 
     python tests/bench/run.py [area ...]      e.g. `run.py model ingest`
 """
@@ -39,6 +39,11 @@ def table(rows):
     return "\n".join([line(COLUMNS), "|" + "|".join("-" * (w + 2) for w in widths) + "|", *map(line, cells)])
 
 
+def circumstances(head):
+    busy = f", load {head['load']} when it began" + (": other work took the cores, so rates and times are not those of a quiet machine" if head["load"] > head["cores"] else "")
+    return f"`{head['command']}` on {head['cores']} cores{busy}, Python {head['python']}, {head['seconds']} s"
+
+
 def main(areas):
     files = sorted(HERE.glob("bench_*.py"))
     if areas: files = [f for f in files if f.stem.removeprefix("bench_") in areas]
@@ -46,7 +51,7 @@ def main(areas):
     (HERE / "results").mkdir(exist_ok=True)
     failed = []
     for f in files:
-        area, start = f.stem.removeprefix("bench_"), time.monotonic()
+        area, start, busy = f.stem.removeprefix("bench_"), time.monotonic(), os.getloadavg()[0]
         print(f"== {area}", flush=True)
         try:
             bench = load(f)
@@ -56,12 +61,12 @@ def main(areas):
             failed.append(area)
             continue
         command = f"make bench AREAS={area}"
-        head = {"area": area, "date": str(date.today()), "command": command, "seconds": round(time.monotonic() - start, 1), "python": platform.python_version(), "cores": os.cpu_count()}
+        head = {"area": area, "date": str(date.today()), "command": command, "seconds": round(time.monotonic() - start, 1), "python": platform.python_version(), "cores": os.cpu_count(), "load": round(busy, 1)}
         brief = f"{bench.summary(rows)}\n\n" if hasattr(bench, "summary") else ""  # a table of its own, before the rows
         print(brief + table(rows), flush=True)
         out = HERE / "results" / f"{date.today()}-{area}"
         out.with_suffix(".json").write_text(json.dumps(head | {"rows": rows}, indent=1, default=str) + "\n")
-        out.with_suffix(".md").write_text(f"# {area}, {head['date']}\n\n`{command}` on {head['cores']} cores, Python {head['python']}, {head['seconds']} s\n\n{brief}{table(rows)}\n")
+        out.with_suffix(".md").write_text(f"# {area}, {head['date']}\n\n{circumstances(head)}\n\n{brief}{table(rows)}\n")
     if failed: sys.exit(f"failed: {', '.join(failed)}")
 
 

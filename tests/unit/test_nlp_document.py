@@ -171,6 +171,8 @@ def test_cards_to_read_tell_the_figures_of_the_weights():
     from healthlab.nlp.social import WEIGHTS, model_card
     card, told = (json.loads((WEIGHTS / "ner" / "card.json").read_text()), (WEIGHTS / "ner" / "README.md").read_text())
     for head, figures in card["held_out"].items(): assert re.search(rf"\| {head} \| \d+ \| {figures['all']:.3f} \|", told), head
+    rows, macro = dict(re.findall(r"^\| (\w+) \| \d+ \| ([\d.]+) \|$", told, re.M)), re.search(r"over the (\d+) labels with 20 or more of these: ([\d.]+); over the \d+ labels with 100 or more in the whole corpus: [\d.]+", told)
+    assert len(rows) == int(macro[1]) and abs(sum(map(float, rows.values())) / len(rows) - float(macro[2])) < .002
     assert (WEIGHTS / "social" / "README.md").read_text("utf-8") == model_card(json.loads((WEIGHTS / "social" / "card.json").read_text()))
 
 
