@@ -17,3 +17,10 @@ def each(work, items, repeat: int = 3) -> float:
     def all_of_them():
         for i in items: work(i)
     return seconds(all_of_them, repeat)
+
+
+def speed(steps: int = 500_000) -> float:
+    """Million steps of a plain loop a CPU second: how fast the machine is now, so that files of different days can be compared."""
+    def loop():
+        for i in range(steps): i * i
+    return steps / 1e6 / min(seconds(loop, 1) for _ in range(5))

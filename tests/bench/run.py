@@ -1,7 +1,7 @@
 """`make bench`: every bench_*.py beside this file, as one table, kept as a dated file under results/.
 
 A bench has `run() -> list[dict]` with name, figure, unit, peer, peer_figure, ratio, asked, command: ratios against a named peer
-in the same run, because the machines are noisy; the load says how much else was running.
+in the same run, because the machines are noisy; the load says how much else was running, the speed of a plain loop how fast the machine was.
 
     python tests/bench/run.py [area ...]      e.g. `run.py model ingest`
 """
@@ -14,6 +14,8 @@ import time
 import traceback
 from datetime import date
 from pathlib import Path
+
+from cpu import speed
 
 HERE = Path(__file__).resolve().parent
 COLUMNS = ("name", "figure", "unit", "peer", "peer_figure", "ratio", "asked")
@@ -41,7 +43,7 @@ def table(rows):
 
 def circumstances(head):
     busy = f", load {head['load']} when it began" + (": other work took the cores, so rates and times are not those of a quiet machine" if head["load"] > head["cores"] else "")
-    return f"`{head['command']}` on {head['cores']} cores{busy}, Python {head['python']}, {head['seconds']} s"
+    return f"`{head['command']}` on {head['cores']} cores ({head['speed']} million steps of a plain loop a CPU second){busy}, Python {head['python']}, {head['seconds']} s"
 
 
 def main(areas):
@@ -61,7 +63,7 @@ def main(areas):
             failed.append(area)
             continue
         command = f"make bench AREAS={area}"
-        head = {"area": area, "date": str(date.today()), "command": command, "seconds": round(time.monotonic() - start, 1), "python": platform.python_version(), "cores": os.cpu_count(), "load": round(busy, 1)}
+        head = {"area": area, "date": str(date.today()), "command": command, "seconds": round(time.monotonic() - start, 1), "python": platform.python_version(), "cores": os.cpu_count(), "load": round(busy, 1), "speed": round(speed(), 1)}
         brief = f"{bench.summary(rows)}\n\n" if hasattr(bench, "summary") else ""  # a table of its own, before the rows
         print(brief + table(rows), flush=True)
         out = HERE / "results" / f"{date.today()}-{area}"
