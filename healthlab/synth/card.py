@@ -68,7 +68,10 @@ class Card:
     notes: list = field(default_factory=list)
 
     @property
-    def passed(self) -> bool: return all(r.passed for r in self.rules)
+    def failed(self) -> list[str]: return [r.name for r in self.rules if not r.passed]
+
+    @property
+    def passed(self) -> bool: return not self.failed
 
     def figures(self) -> dict:
         "Everything as plain values: passed, rules, notes, fidelity, utility, privacy, groups, generator."
@@ -87,7 +90,7 @@ class Card:
         return page
 
     def _repr_html_(self): return f"<style>{_STYLE}</style>{_body(self)}"
-    def __repr__(self): return f"Card({self.title!r}, {'pass' if self.passed else 'FAIL: ' + ', '.join(r.name for r in self.rules if not r.passed)})"
+    def __repr__(self): return f"Card({self.title!r}, {'pass' if self.passed else 'FAIL: ' + ', '.join(self.failed)})"
 
 def _written(file, text):
     from pathlib import Path

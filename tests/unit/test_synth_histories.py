@@ -15,7 +15,7 @@ from healthlab.synth.clocks import Clocks, change
 from healthlab.synth.cohorts import learnable, quality_rules, synthesize_histories, write_people
 from healthlab.synth.courses import Cohort, Known, draw
 from healthlab.synth.emission import bundle, resources
-from healthlab.synth.histories import Event, History, Visit, histories, shape
+from healthlab.synth.histories import Event, History, Visit, histories, in_order, shape
 from healthlab.synth.longitudinal import halves, judge, retold, sequences, validity
 
 END = datetime(2024, 1, 1)
@@ -86,6 +86,33 @@ def test_a_series_ends_with_what_ends_it_and_who_came_every_three_years_still_do
     changed = [abs(a - b) > 300 for gaps in checks for a, b in zip(gaps, gaps[1:])]
     assert np.mean(changed) < .05 and min(np.mean([g.mean() < 500 for g in checks]), np.mean([g.mean() > 900 for g in checks])) > .2
     assert all(one[-1][1] == "check" for one in lives) and np.median([abs(g[-1] - g[:-1].mean()) for g in checks if len(g) > 1]) < 30, "a record ends in step"
+
+
+def test_what_begins_at_one_moment_with_another_still_does():
+    rng, birth, told = np.random.default_rng(3), datetime(1960, 1, 1), []
+    for i in range(60):
+        checks, ill = range(9000, 12000, 365), sorted(rng.uniform(9000, 12000, 5).tolist())
+        at = [(d, "check") for d in checks] + [(d, "scan") for d in checks if rng.random() < .5] + [(d, k) for d in ill for k in ("emergency", "admission")]
+        told.append(History(str(i), "female", birth, None, {}, sorted((Visit(k, birth + timedelta(days=d), 30., "") for d, k in at), key=in_order)))
+    clocks = Clocks(told, lambda v: v.kind, change(told), 5)
+    assert {frozenset((clocks.kinds[p], clocks.kinds[k])) for p, ks in clocks.company.items() for k in ks} == {frozenset(("check", "scan")), frozenset(("emergency", "admission"))}
+    lives = [clocks.draw("female", birth, 12000., rng, (9000., "check")) for _ in range(80)]
+    at = [{k: {d for d, x in one if x == k} for k in clocks.kinds} for one in lives]
+    together = lambda a, b: sum(len(x[a] & x[b]) for x in at) / sum(len(x[a]) for x in at)
+    assert together("admission", "emergency") > .95 and together("scan", "check") > .95 and .4 < together("check", "scan") < .6
+    assert .8 < np.mean([len(x["check"]) for x in at]) / 9 < 1.2 and .8 < np.mean([len(x["emergency"]) for x in at]) / 5 < 1.2, "and no more often than before"
+
+
+def test_what_comes_right_after_what_is_weighed():
+    rng, birth, told, a, b = np.random.default_rng(4), datetime(1960, 1, 1), [], ("AMB", "a", ""), ("AMB", "b", "")
+    for i in range(60): told.append(History(str(i), "male", birth, None, {}, [Visit((a, b)[n // 3 % 2], birth + timedelta(days=d), 30., "") for n, d in enumerate(sorted(rng.uniform(9000, 12000, 30).tolist()))]))
+    clocks = Clocks(told, lambda v: (*v.kind, 0), change(told), 5)
+    def share():
+        pairs = Counter((x[1][:3], y[1][:3]) for _ in range(60) for one in [clocks.draw("male", birth, 12000., rng, (9000., (*a, 0)))] for x, y in zip(one, one[1:]))
+        return pairs[a, a] / (pairs[a, a] + pairs[a, b]), sum(pairs.values()) / 60
+    (before, n), _ = share(), clocks.follow({(a, b): .25, (b, a): .25})
+    after, m = share()
+    assert after > before + .1 and m < n, "who has one kind keeps to it"
 
 
 def test_purposes_under_one_code_are_told_apart_by_what_is_recorded():
