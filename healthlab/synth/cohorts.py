@@ -69,7 +69,7 @@ def pass_rates(real: list, synthetic: list, last) -> dict:
             found = assess(lake, "deidentified", store=False).results.to_pylist()
         counts = Counter(r["status"] for r in found)
         tried, wrong = sum(r["evaluated"] for r in found), sum(r["violations"] for r in found)
-        out[name] = {"checks": counts["passed"] / max(1, counts["passed"] + counts["failed"]), "evaluations": 1 - wrong / max(1, tried), "failed": sorted(r["check"] for r in found if r["status"] == "failed")}
+        out[name] = {"checks": counts["passed"] / max(1, counts["passed"] + counts["failed"]), "evaluations": 1 - wrong / max(1, tried), "failed": "; ".join(sorted(r["check"] for r in found if r["status"] == "failed"))} # words with spaces: names in a row read like something encoded
     return out
 
 def quality_rules(found: dict, most: float = .01) -> list[Rule]:

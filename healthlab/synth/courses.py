@@ -41,7 +41,7 @@ class Ladder:
     def weigh(self, ratios: dict):
         "Multiply the weight of outcomes."
         self.factors = {k: float(np.clip(self.factors.get(k, 1.) * ratios.get(k, 1.), .05, 20)) for k in {*self.factors, *ratios}}
-        self.sums = {c: np.cumsum(n * [self.factors.get(k, 1.) for k in names]) for c, (names, n) in self.table.items()}
+        self.sums = {c: (np.cumsum(n * [self.factors.get(k, 1.) for k in names]).tolist(), float(n.sum())) for c, (names, n) in self.table.items()}
         return self
 
     def draw(self, contexts: tuple, rng, allowed=None):
@@ -49,9 +49,9 @@ class Ladder:
         for _ in range(12):
             for c in reversed(contexts):
                 if c not in self.table: continue
-                (names, n), cum = self.table[c], self.sums[c]
-                if c == contexts[0] or rng.random() * (n.sum() + self.inertia) < n.sum():
-                    out = names[min(int(np.searchsorted(cum, rng.random() * cum[-1], "right")), len(names) - 1)]
+                names, (cum, n) = self.table[c][0], self.sums[c]
+                if c == contexts[0] or rng.random() * (n + self.inertia) < n:
+                    out = names[min(bisect.bisect_right(cum, rng.random() * cum[-1]), len(names) - 1)]
                     if allowed is None or allowed(out): return out
                     break
         return None
@@ -393,12 +393,13 @@ class Population:
 
 def _paced(cohort, k, step):
     "Draw encounters alone, and weigh the first of a kind by who has any, those that come again by how many more they have: chances taken for rates; then what comes right after what, among all that a kind comes after."
-    n = int(np.clip(3 * cohort.rows, 300, 1000))
+    n = int(np.clip(3 * cohort.rows, 200, 1000))
     got = _tally(cohort, [p.live(inside=False) for p in _lives(cohort, n, 10_000 + k, values=False)])
     ever = lambda t, x: -np.log(1 - min(.98, (t["first"].get(x, 0.) * n + 1) / (n + 2)))
     more = lambda t, x: np.log1p((t["again"].get(x, 0.) * n + 1) / (t["first"].get(x, 0.) * n + 1)) # one person keeps the rare from swinging
     for which, measure in (("first", ever), ("again", more)): cohort.clocks.weigh(which, {x: (measure(cohort.target, x) / measure(got, x)) ** step for x in cohort.target["first"]})
-    all_, ratio = [Counter() for _ in range(2)], lambda t, g: ((t * n + 5) / (g * n + 5)) ** step
+    all_, many = [Counter() for _ in range(2)], min(n, 3 * cohort.rows)
+    ratio = lambda t, g: ((t * many + 5) / (g * many + 5)) ** step # what few have is weighed little
     for sums, t in zip(all_, (cohort.target, got)):
         for (_, b), m in t["then"].items(): sums[b] += m
     cohort.clocks.follow({x: ratio(m, got["then"].get(x, 0.)) / ratio(*(sums[x[1]] for sums in all_)) for x, m in cohort.target["then"].items() if x in cohort.common})
@@ -509,13 +510,15 @@ def _tally(cohort, people) -> dict:
             out["concept"].update(e.concept for e in cohort.known.others(v))
     return {k: {x: n / len(people) for x, n in c.items()} for k, c in out.items()}
 
-def _transitions_of(known, people, floor) -> set:
-    "Which kind comes right after which in `floor` people at least."
-    who = defaultdict(set)
+def _transitions_of(known, people, floor, least: int = 30) -> set:
+    "Which kind comes right after which in `floor` people and `least` times at least: what comes up less often is luck."
+    who, times = defaultdict(set), Counter()
     for h in people:
         kinds = [known.kind(v) for v in h.visits]
-        for x in zip(kinds, kinds[1:]): who[x].add(h.patient)
-    return {x for x, w in who.items() if len(w) >= floor}
+        for x in zip(kinds, kinds[1:]):
+            who[x].add(h.patient)
+            times[x] += 1
+    return {x for x, w in who.items() if len(w) >= floor and times[x] >= least}
 
 def _scaled(values, floor):
     "Letters of a duration; None when it was never given."
