@@ -164,7 +164,7 @@ def synthesize_notes(
     known, kept_out = parted(there, seed, most) if there else ([], [])
     if not kept_out: raise InputError("the zone has too few notes to learn from", f"{len(there)} notes, zone {zone}", "Run healthlab ingest and healthlab deid on data with notes (DocumentReference) first", "notes-too-few")
     asked = charts(lake, [n.record[0] for n in known], seed, notes)
-    writer = fit_notes(known, checkpoint=checkpoint, epsilon=epsilon, settings={"width": 128, "epochs": 5, "batch": 8} | (settings or {}), seed=seed)
+    writer = fit_notes(known, checkpoint=checkpoint, epsilon=epsilon, settings={"width": 128, "epochs": 5, "batch": 8, "context": 1536} | (settings or {}), seed=seed)
     kept = writer.written([r for _, _, r in asked], seed)
     made = [Written(w.text, w.record, w.spans, asked[i][0]) for i, w in kept.items()]
     card = judge_notes(writer, made, cleaned(known), cleaned(kept_out), len(asked), seed=seed)

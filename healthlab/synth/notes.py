@@ -78,7 +78,7 @@ def _read(spelt: str) -> tuple[str, list]:
     return text + spelt[at:], spans
 
 # %% ../../nbs/library/60_synth/68g_notes.ipynb #85a708e7
-SETTINGS = {"width": 160, "layers": 3, "heads": 4, "context": 1536, "vocabulary": 2048, "lr": 3e-3, "batch": 16, "epochs": 6, "record": 24, "clip": 1.}
+SETTINGS = {"width": 160, "layers": 3, "heads": 4, "context": 768, "vocabulary": 2048, "lr": 3e-3, "batch": 16, "epochs": 6, "record": 24, "clip": 1.}
 
 def _vocabulary(texts: list, labels: list, size: int):
     "A byte-level BPE tokenizer of the texts; labels are tokens of their own."
