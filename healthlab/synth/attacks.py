@@ -22,6 +22,13 @@ def _risk(evaluator, **how) -> dict:
         r, rates = evaluator.risk(confidence_level=.95), evaluator.results(confidence_level=.95)
     return {"risk": float(r.value), "low": float(r.ci[0]), "high": float(r.ci[1]), "attack": float(rates.attack_rate.value), "control": float(rates.control_rate.value)}
 
+def _kept_compiled():
+    "anonymeter's search for neighbours is compiled at its first use, which takes longer than the attacks: once on a machine instead of once a process."
+    from anonymeter.neighbors import mixed_types_kneighbors as search
+    for f in (search.gower_distance, search._nearest_neighbors):
+        try: f.enable_caching()
+        except RuntimeError: pass # no folder it could be kept in
+
 def anonymity(
     real: pd.DataFrame, synthetic: pd.DataFrame, holdout: pd.DataFrame, # plain tables
     secret: str = None,  # the column whose inference is tried; None: the last
@@ -33,6 +40,7 @@ def anonymity(
     import logging
     from anonymeter.evaluators import InferenceEvaluator, LinkabilityEvaluator, SinglingOutEvaluator
     logging.getLogger("anonymeter").setLevel(logging.ERROR)
+    _kept_compiled()
     np.random.seed(seed)
     a, s, b = _few(real, synthetic, holdout, most=most, seed=seed)
     for t in (a, s, b):

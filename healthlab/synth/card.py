@@ -68,7 +68,10 @@ class Card:
     notes: list = field(default_factory=list)
 
     @property
-    def passed(self) -> bool: return all(r.passed for r in self.rules)
+    def failed(self) -> list[str]: return [r.name for r in self.rules if not r.passed]
+
+    @property
+    def passed(self) -> bool: return not self.failed
 
     def figures(self) -> dict:
         "Everything as plain values: passed, rules, notes, fidelity, utility, privacy, groups, generator."
@@ -87,7 +90,7 @@ class Card:
         return page
 
     def _repr_html_(self): return f"<style>{_STYLE}</style>{_body(self)}"
-    def __repr__(self): return f"Card({self.title!r}, {'pass' if self.passed else 'FAIL: ' + ', '.join(r.name for r in self.rules if not r.passed)})"
+    def __repr__(self): return f"Card({self.title!r}, {'pass' if self.passed else 'FAIL: ' + ', '.join(self.failed)})"
 
 def _written(file, text):
     from pathlib import Path
@@ -159,6 +162,12 @@ def _fidelity(a, s, b, seed, most=8000) -> dict:
     return out | {"plots": _curves(a, s)}
 
 # %% ../../nbs/library/60_synth/67_card.ipynb #d736ee5f
+def _bins(curve: dict) -> list:
+    "What the bars stand for. A card holds edges as numbers: as words in a row, 0 1 2 3 4 5 6 would read like a number that is somebody's."
+    if "labels" in curve: return curve["labels"]
+    edges = [f"{e:.4g}" for e in curve["edges"]]
+    return [f"below {edges[0]}", *(f"{a} to {b}" for a, b in zip(edges, edges[1:])), f"{edges[-1]} and more"]
+
 def _curves(a, s, most=12) -> dict:
     "Shares of bins or commonest categories of real and synthetic columns, for the plots: no value that fewer than 10 real rows have."
     out = {}
@@ -169,7 +178,7 @@ def _curves(a, s, most=12) -> dict:
         elif a[c].notna().sum() >= 50:
             edges = np.unique(np.quantile(a[c].dropna(), np.linspace(.01, .99, 13)))
             share = lambda t: np.histogram(t[c].dropna(), np.concatenate([[-np.inf], edges, [np.inf]]))[0] / len(t)
-            out[str(c)] = {"labels": ["<"] + [f"{e:.4g}" for e in edges], "real": share(a).tolist(), "synthetic": share(s).tolist()}
+            out[str(c)] = {"edges": [float(f"{e:.4g}") for e in edges], "real": share(a).tolist(), "synthetic": share(s).tolist()}
     return out
 
 _STYLE = """.card{font:14px/1.45 system-ui,sans-serif;max-width:960px;margin:1em auto;color:#1b2430}.card table{border-collapse:collapse;margin:.4em 0 1.2em}
@@ -178,10 +187,10 @@ _STYLE = """.card{font:14px/1.45 system-ui,sans-serif;max-width:960px;margin:1em
 
 def _bars(curve: dict) -> str:
     "One column as a small SVG: real outlined, synthetic filled."
-    n, high = len(curve["labels"]), max([*curve["real"], *curve["synthetic"], 1e-9])
+    n, high = len(curve["real"]), max([*curve["real"], *curve["synthetic"], 1e-9])
     w, h = 210 / max(n, 1), 84
     bars = "".join(f"<rect x='{i * w + 1:.1f}' y='{h - h * y / high:.1f}' width='{w - 2:.1f}' height='{h * y / high:.1f}' fill='#5b8def'><title>{html.escape(t)}: real {x:.3f}, synthetic {y:.3f}</title></rect>"
-                   f"<rect x='{i * w + 1:.1f}' y='{h - h * x / high:.1f}' width='{w - 2:.1f}' height='{h * x / high:.1f}' fill='none' stroke='#1b2430'/>" for i, (t, x, y) in enumerate(zip(curve["labels"], curve["real"], curve["synthetic"])))
+                   f"<rect x='{i * w + 1:.1f}' y='{h - h * x / high:.1f}' width='{w - 2:.1f}' height='{h * x / high:.1f}' fill='none' stroke='#1b2430'/>" for i, (t, x, y) in enumerate(zip(_bins(curve), curve["real"], curve["synthetic"])))
     return f"<svg width='212' height='{h + 2}' role='img'>{bars}</svg>"
 
 # %% ../../nbs/library/60_synth/67_card.ipynb #eb6b4f7c

@@ -104,6 +104,15 @@ def _by_kind(told) -> dict:
     for day, k in told: out[k].append(day)
     return out
 
+def _at_once(told: list, each: Counter) -> list:
+    "(the commonest kind that begins at a moment, another that begins with it, day), for every such other of one life."
+    by, out = defaultdict(list), []
+    for day, k in told: by[day].append((-each[k], k))
+    for day, found in by.items():
+        (_, first), *others = sorted(found)
+        out += [(first, k, day) for _, k in others]
+    return out
+
 def _followed(lives: list, told: list, kinds: int) -> list:
     "Per kind its leaders, looked for among the five kinds that come right before it most often, and the three that come right after it: a delivery ends the antenatal visits."
     before, after = defaultdict(Counter), defaultdict(Counter)
@@ -139,29 +148,48 @@ def _waiting(parts, first, last, begun, late):
     "(state, bin of days since what is kept in full began, days) of the time from first to last."
     for a, b, here in parts: yield from _pieces([(a, b, here)], first, last, max(begun, late) if here[2] else begun, WINDOW)
 
-def _marks(own, led) -> list:
-    "Days of one kind and of its leaders."
-    return sorted({(d, "had") for d in own} | {(d, f"led{i}") for i, at in enumerate(led) for d in at})
+def _marks(own, led, along=()) -> list:
+    "Days of one kind by itself, of its leaders, and of those that came along with another."
+    return sorted({(d, "had") for d in own} | {(d, f"led{i}") for i, at in enumerate(led) for d in at} | {(d, "with") for d in along})
 
 # %% ../../nbs/library/60_synth/68b_clocks.ipynb #7ec48397
 def _count(clocks, lives):
     "Encounters and person-time, by place."
     clocks.hits, clocks.time, clocks.who, clocks.seen = Counter(), Counter(), defaultdict(set), set()
     total, gone, everyone = Counter(), Counter(), defaultdict(set)
-    for span, h, told in lives:
+    for (span, h, told), found in zip(lives, clocks.along):
         cut = cut_of(clocks.cut, h.visits[-1].start)
         parts, times, late = rest(segments(h.sex, h.birth, cut, span), told[0][0]), _by_kind(told), days(cut - h.birth)
+        alone, along = _parted_along(clocks, h.patient, parts, told, found)
         for here, bin_, t in _waiting(parts, told[0][0], span, told[0][0], late):
             total[here, bin_] += t
             everyone[here, bin_].add(h.patient)
         for k, ps in enumerate(clocks.follows):
-            if k in times or any(p in times for p in ps): _walk(clocks, h.patient, parts, span, k, _marks(times.get(k, []), [times.get(p, []) for p in ps]), gone, told, late)
+            if k in times or any(p in times for p in ps): _walk(clocks, h.patient, parts, span, k, _marks(alone.get(k, []), [times.get(p, []) for p in ps], along.get(k, [])), gone, told, late)
     for ((here, bin_), t), k in product(total.items(), range(len(clocks.kinds))):
         for c in _places(k, "new", bin_, here):
             clocks.time[c] += t - gone[k, here, bin_]
             clocks.who[c] |= everyone[here, bin_]
     clocks.shared = {c for c, who in clocks.who.items() if len(who) >= clocks.floor}
-    del clocks.who
+    del clocks.who, clocks.along
+
+def _parted_along(clocks, who, parts, told, found) -> tuple[dict, dict]:
+    "Kind -> days on which it came by itself, and on which it came along with a commoner one; how often that was, by place, is counted."
+    alone, along = Counter(told), defaultdict(list)
+    for p, k, day in found:
+        alone[day, k] -= 1
+        along[k].append(day)
+    with_ = Counter(found)
+    for (day, p), n in alone.items():
+        here = _state_at(parts, day)
+        for k in clocks.company.get(p, ()) if n > 0 else ():
+            for c in _places(k, "with", p, here):
+                clocks.time[c] += 1
+                clocks.hits[c] += with_[p, k, day] > 0
+                clocks.who[c].add(who)
+    return _by_kind(sorted(x for x, n in alone.items() if n > 0)), along
+
+def _state_at(parts, day): return next((s for a, b, s in parts if a <= day < b), parts[-1][2])
 
 def _walk(clocks, who, parts, span, k, marks, gone, told, late):
     "One person's time and encounters of one kind; those that open the record, and what is seen only where records end, came at no rate."
@@ -173,17 +201,18 @@ def _walk(clocks, who, parts, span, k, marks, gone, told, late):
             for c in _places(k, status, bin_, here, rhythm):
                 clocks.time[c] += t
                 clocks.who[c].add(who)
+        here = _state_at(parts, day)
+        if what == "with": clocks.seen.add((k, here))
         if what == "had" and (n or (day, k) != opening) and (day, k) != closing:
-            here = next((s for a, b, s in parts if a <= day < b), parts[-1][2])
             clocks.seen.add((k, here))
             for c in _places(k, status, fresh(day) if status == "new" else bisect.bisect_right(clocks.edges[k, status], day - last), here, rhythm): clocks.hits[c] += 1
-        if what == "had": mine, rhythm = day, -1 if mine is None else bisect.bisect_right(RHYTHM, day - mine)
-        status, last = what, day
+        if what in ("had", "with") and day != mine: mine, rhythm = day, -1 if mine is None else bisect.bisect_right(RHYTHM, day - mine)
+        status, last = "had" if what == "with" else what, day
 
-def _next(clocks, k, status, day, parts, rng, again: bool, rhythm: int = -1) -> float:
-    "The day of the next of a kind after a day on which one was (had), or one of its leaders was (led0, led1); inf when the life ends before."
-    left = rng.exponential() / clocks.factor["again" if again else "first"][k]
-    for here, bin_, t in _pieces(parts, day, parts[-1][1], day, clocks.edges[k, status]):
+def _next(clocks, k, status, day, parts, rng, again: bool, rhythm: int = -1, since: float = None) -> float:
+    "The day after which a kind may come next, when one was had, or one of its leaders was (led0, led1), on that day, or on day `since`; inf when the life ends before."
+    left = rng.exponential() / (clocks.factor["again" if again else "first"][k] * clocks.most[k])
+    for here, bin_, t in _pieces(parts, day, parts[-1][1], day if since is None else since, clocks.edges[k, status]):
         rate = clocks.rate(k, status, bin_, here, rhythm)
         if rate * t >= left: return day + left / rate
         day, left = day + t, left - rate * t
@@ -201,6 +230,15 @@ def _parted(follows, times: list) -> dict:
     return {(k, how): edges(gaps[k, how]) for k, ps in enumerate(follows) for how in ("had", *(f"led{i}" for i in range(len(ps))))}
 
 # %% ../../nbs/library/60_synth/68b_clocks.ipynb #8ee38c9c
+def _company(lives, each: Counter, floor: int) -> tuple[list, dict]:
+    "Per life what began at one moment with a commoner kind, and per kind those that do so in `floor` lives at least; what fewer do is no company."
+    found, who = [_at_once(told, each) for _, _, told in lives], defaultdict(set)
+    for (_, h, _), pairs in zip(lives, found):
+        for p, k, _ in pairs: who[p, k].add(h.patient)
+    shared, out = {x for x, w in who.items() if len(w) >= floor}, defaultdict(list)
+    for p, k in sorted(shared): out[p].append(k)
+    return [[x for x in pairs if x[:2] in shared] for pairs in found], dict(out)
+
 class Clocks:
     "Rates of every kind of encounter, learnt from lives. `draw` gives the days of a new life."
     def __init__(self, people: list, kind_of, cut, floor: int):
@@ -211,10 +249,12 @@ class Clocks:
         lives = [(told[-1][0] + 1, h, told) for h, told in lives] # who is seen no more was not passed over
         each, last = Counter(k for _, _, told in lives for _, k in told), Counter(told[-1][1] for _, _, told in lives)
         self.finals = {self.kinds[k] for k, n in last.items() if n > each[k] / 2} # a death certificate
+        self.along, self.company = _company(lives, each, floor)
         self.follows = _followed([(told[0][0], span, _by_kind(told)) for span, _, told in lives], [told for _, _, told in lives], len(self.kinds))
         self.led = {p: [(k, f"led{ps.index(p)}") for k, ps in enumerate(self.follows) if p in ps] for p in {p for ps in self.follows for p in ps}}
         self.edges = _parted(self.follows, [_by_kind(told) for _, _, told in lives])
         self.known, self.fresh, self.factor = {}, {}, {s: np.ones(len(self.kinds)) for s in ("first", "again")}
+        self.after, self.most = {}, np.ones(len(self.kinds)) # (kind, kind) -> how much sooner the one comes right after the other; the most of any other
         _count(self, lives)
 
     def rate(self, k, status, since, here, rhythm: int = -1) -> float:
@@ -233,6 +273,15 @@ class Clocks:
         for k, r in ratios.items():
             if k in self.at: f[self.at[k]] = np.clip(f[self.at[k]] * r, .05, 20)
 
+    def along_with(self, k: int, day: float, parts, rng) -> list:
+        "Kinds that begin at the moment of an encounter."
+        return [j for j in self.company.get(k, ()) if rng.random() < self.rate(j, "with", k, _state_at(parts, day))]
+
+    def follow(self, ratios: dict):
+        "Multiply the rates of kinds while the last encounter was of a kind; kinds without their purpose."
+        for x, r in ratios.items(): self.after[x] = float(np.clip(self.after.get(x, 1.) * r, .1, 4))
+        self.most = np.array([max([1., *(f for (_, b), f in self.after.items() if b == k[:3])]) for k in self.kinds])
+
     def firsts(self, here, bin_) -> np.ndarray:
         "Rates of all kinds for who had none, (kinds,)."
         if (here, bin_) not in self.fresh: self.fresh[here, bin_] = np.array([self.rate(k, "new", bin_, here) for k in range(len(self.kinds))])
@@ -244,15 +293,24 @@ class Clocks:
         until = max(span, min(span + LATER, span if end is None else end)) if on else span
         cut = cut_of(self.cut, birth + timedelta(days=span))
         parts = rest(segments(sex, birth, cut, max(until, begun + .01)), begun)
-        due, out, had = _firsts(self, parts, days(cut - birth), rng), [], {}
+        late, out, had, state = days(cut - birth), [], {}, {}
+        due = _firsts(self, parts, late, rng)
         if opening: due[self.at[opening[1]]] = opening[0]
         while np.isfinite(due).any() and len(out) < most:
             k = int(due.argmin())
             day = float(due[k])
-            out.append((day, self.kinds[k]))
-            due[k] = _next(self, k, "had", day, parts, rng, True, bisect.bisect_right(RHYTHM, day - had[k]) if k in had else -1)
-            had[k] = day
-            for j, how in self.led.get(k, ()): due[j] = _next(self, j, how, day, parts, rng, j in had)
+            if (out or not opening) and rng.random() * self.most[k] > (self.after.get((out[-1][1][:3], self.kinds[k][:3]), 1.) if out else 1.): # not right after that one: it comes later
+                due[k] = _later(self, k, day, parts, begun, late, rng, k in had, *state.get(k, ("new",)))
+                continue
+            for j in (k, *self.along_with(k, day, parts, rng)):
+                out.append((day, self.kinds[j]))
+                if had.get(j) == day: continue
+                state[j] = ("had", day, bisect.bisect_right(RHYTHM, day - had[j]) if j in had else -1)
+                had[j] = day
+                due[j] = _later(self, j, day, parts, begun, late, rng, True, *state[j])
+                for i, how in self.led.get(j, ()):
+                    state[i] = (how, day)
+                    due[i] = _later(self, i, day, parts, begun, late, rng, i in had, *state[i])
         return _closed(out, span, closing, on)
 
 # %% ../../nbs/library/60_synth/68b_clocks.ipynb #0d028e1d
@@ -260,11 +318,21 @@ def _firsts(clocks, parts, late, rng) -> np.ndarray:
     "The day of the first of every kind, from the record's beginning on."
     left, out, a = rng.exponential(size=len(clocks.kinds)), np.full(len(clocks.kinds), np.inf), parts[0][0]
     for here, bin_, t in _waiting(parts, a, parts[-1][1], a, late):
-        rates = clocks.firsts(here, bin_) * clocks.factor["first"]
+        rates = clocks.firsts(here, bin_) * clocks.factor["first"] * clocks.most
         now = np.isinf(out) & (rates * t >= left)
         out[now] = a + left[now] / rates[now]
         left, a = left - rates * t, a + t
     return out
+
+def _later(clocks, k, day, parts, begun, late, rng, again, status, since=None, rhythm=-1) -> float:
+    "The day after which a kind may come next from a day on, in the state it is in."
+    if status != "new": return _next(clocks, k, status, day, parts, rng, again, rhythm, since)
+    left = rng.exponential() / (clocks.factor["first"][k] * clocks.most[k])
+    for here, bin_, t in _waiting(parts, day, parts[-1][1], begun, late):
+        rate = clocks.firsts(here, bin_)[k]
+        if rate * t >= left: return day + left / rate
+        day, left = day + t, left - rate * t
+    return np.inf
 
 LATER = 400. # days by which a record may end sooner or later than was drawn, so that it ends in step
 
@@ -272,7 +340,7 @@ def _closed(out: list, span: float, closing, on: bool) -> list:
     "The encounters up to the last."
     if closing is None: return out
     near = min((n for n, (day, k) in enumerate(out) if n and on and k == closing and abs(day - span) <= LATER), key=lambda n: abs(out[n][0] - span), default=None)
-    return [x for x in out if x[0] < span] + [(span, closing)] if near is None else out[:near + 1]
+    return [x for x in out if x[0] < span] + [(span, closing)] if near is None else [x for x in out if x[0] <= out[near][0]]
 
 # %% ../../nbs/library/60_synth/68b_clocks.ipynb #43230ee7
 def apart(told: list, lives: list) -> float:

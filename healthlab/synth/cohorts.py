@@ -15,7 +15,6 @@ from hashlib import blake2b
 
 import numpy as np
 
-from ..core.audit import new_run_id, record
 from ..core.errors import InputError
 from ..core.settings import settings
 from .card import Card, Rule
@@ -23,7 +22,7 @@ from .courses import Cohort, draw
 from .emission import bundle, resources
 from .histories import KEPT, histories
 from .longitudinal import judge
-from .synthesize import keep
+from .synthesize import Request
 
 # %% ../../nbs/library/60_synth/68h_cohorts.ipynb #8bd58263
 def learnable(lake, zone: str = "deidentified") -> list:
@@ -70,7 +69,7 @@ def pass_rates(real: list, synthetic: list, last) -> dict:
             found = assess(lake, "deidentified", store=False).results.to_pylist()
         counts = Counter(r["status"] for r in found)
         tried, wrong = sum(r["evaluated"] for r in found), sum(r["violations"] for r in found)
-        out[name] = {"checks": counts["passed"] / max(1, counts["passed"] + counts["failed"]), "evaluations": 1 - wrong / max(1, tried), "failed": sorted(r["check"] for r in found if r["status"] == "failed")}
+        out[name] = {"checks": counts["passed"] / max(1, counts["passed"] + counts["failed"]), "evaluations": 1 - wrong / max(1, tried), "failed": "; ".join(sorted(r["check"] for r in found if r["status"] == "failed"))} # words with spaces: names in a row read like something encoded
     return out
 
 def quality_rules(found: dict, most: float = .01) -> list[Rule]:
@@ -93,7 +92,7 @@ class SyntheticCohort:
     def figures(self) -> dict:
         "Counts and verdict for the run's record."
         return {"table": "histories", "patients": self.drawn if self.resources else 0, "rows": sum(self.resources.values()), "resources": self.resources, "passed": self.card.passed,
-                "failed": [r.name for r in self.card.rules if not r.passed], "learnt": self.learnt, "model": self.version}
+                "failed": self.card.failed, "learnt": self.learnt, "model": self.version}
 
     def _repr_html_(self): return self.card._repr_html_()
 
@@ -109,23 +108,21 @@ def synthesize_histories(
     zone: str = "deidentified", # where the people are
     patients: int = None,       # people to draw; None: as many as were learnt from
     floor: int = 5,             # people who must share something for it to be shown
+    attacks: int = 100,         # guesses of each of anonymeter's attacks on the table of patients; 0: they are not made, and the card says so
     reason: str = "",           # what the data are for; kept in the audit trail
     seed: int = 0,
     run_id: str = None,         # of the pipeline
 ) -> SyntheticCohort:
     "Learn the people of a zone, judge those drawn, and write them to zone synthetic when they pass. `InputError` when the zone has no people, or too few."
-    run_id = run_id or new_run_id()
-    record("synth.ask", zone=zone, table="histories", run_id=run_id, detail={"method": "histories", "rows": patients, "epsilon": None, "reason": reason})
+    request = Request(zone, "histories", run_id, method="histories", rows=patients, epsilon=None, reason=reason)
     known, kept_out = _parted(learnable(lake, zone), seed)
     cohort = Cohort(known, floor=floor, seed=seed)
     made, last = draw(cohort, patients or len(known), seed), cohort.end
-    card = judge(known, made, kept_out, last, generator=Kept(cohort), title="Synthetic histories", seed=seed)
+    card = judge(known, made, kept_out, last, generator=Kept(cohort), title="Synthetic histories", attacks=attacks, seed=seed)
     card.found["quality"] = pass_rates(known, made, last)
     card.rules += quality_rules(card.found["quality"])
     card.found["sections"].append(("Data quality checks", ("", "checks that pass", "single evaluations that pass"), [(n, q["checks"], q["evaluations"]) for n, q in card.found["quality"].items()]))
-    version, folder = keep(Kept(cohort), card, f"{run_id}-histories")
-    rows = write_people(lake, made, last, "synthetic", run_id) if card.passed else {}
-    record("synth.made" if card.passed else "synth.withheld", zone="synthetic", table="histories", run_id=run_id, detail={"rows": sum(rows.values()), "model": version, "failed": [r.name for r in card.rules if not r.passed]})
+    rows, version, folder = request.answered(Kept(cohort), card, lambda: write_people(lake, made, last, "synthetic", request.run_id))
     return SyntheticCohort(rows, len(known), len(made), version, card, cohort, folder)
 
 # %% ../../nbs/library/60_synth/68h_cohorts.ipynb #61f59ee2

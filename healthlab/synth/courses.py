@@ -15,7 +15,7 @@ import pandas as pd
 from ..core.errors import InputError
 from .columns import Numeric, _inner
 from .clocks import Clocks, apart, change, cut_of, state
-from .histories import History, days
+from .histories import History, days, in_order
 
 # %% ../../nbs/library/60_synth/68c_courses.ipynb #e13ca42b
 class Ladder:
@@ -41,7 +41,7 @@ class Ladder:
     def weigh(self, ratios: dict):
         "Multiply the weight of outcomes."
         self.factors = {k: float(np.clip(self.factors.get(k, 1.) * ratios.get(k, 1.), .05, 20)) for k in {*self.factors, *ratios}}
-        self.sums = {c: np.cumsum(n * [self.factors.get(k, 1.) for k in names]) for c, (names, n) in self.table.items()}
+        self.sums = {c: (np.cumsum(n * [self.factors.get(k, 1.) for k in names]).tolist(), float(n.sum())) for c, (names, n) in self.table.items()}
         return self
 
     def draw(self, contexts: tuple, rng, allowed=None):
@@ -49,9 +49,9 @@ class Ladder:
         for _ in range(12):
             for c in reversed(contexts):
                 if c not in self.table: continue
-                (names, n), cum = self.table[c], self.sums[c]
-                if c == contexts[0] or rng.random() * (n.sum() + self.inertia) < n.sum():
-                    out = names[min(int(np.searchsorted(cum, rng.random() * cum[-1], "right")), len(names) - 1)]
+                names, (cum, n) = self.table[c][0], self.sums[c]
+                if c == contexts[0] or rng.random() * (n + self.inertia) < n:
+                    out = names[min(bisect.bisect_right(cum, rng.random() * cum[-1]), len(names) - 1)]
                     if allowed is None or allowed(out): return out
                     break
         return None
@@ -381,22 +381,28 @@ class Population:
         self.panels = Hazards(lambda: _round_states(people, self.known, self.panel_of), set(), floor)
         self.measures = Measures(floor).fit(list(_measured(people, self.known)))
         self.rows, self.target = len(people), _tally(self, people)
+        self.common = _transitions_of(self.known, people, floor)
         whole = pd.DataFrame(map(_whole, people))
         self.cuts = {what: np.unique(np.quantile(whole[what], np.linspace(0, 1, int(np.clip(len(people) // (2 * floor), 1, 30)) + 1)[1:-1])).tolist() for what in whole}
         self.wanted = _wanted(self, people)
-        for k in range(5): _paced(self, k)
+        for k in range(8): _paced(self, k, 1. if k < 4 else .5)
         for k in range(4): _filled(self, k)
         self.likeness = []
         for drawn in (lambda: [p.live() for p in _lives(self, max(200, self.rows), 30_000)], lambda: _of_one(self, self.rows, 40_000, "s", 4)) if len(people) >= 20 * floor else ():
             self.likeness.append(Likeness(people, drawn(), floor)) # then of those that the first has chosen
 
-def _paced(cohort, k):
-    "Draw encounters alone, and weigh the first of a kind by who has any, those that come again by how many more they have: chances taken for rates."
-    n = int(np.clip(3 * cohort.rows, 300, 1000))
+def _paced(cohort, k, step):
+    "Draw encounters alone, and weigh the first of a kind by who has any, those that come again by how many more they have: chances taken for rates; then what comes right after what, among all that a kind comes after."
+    n = int(np.clip(3 * cohort.rows, 200, 1000))
     got = _tally(cohort, [p.live(inside=False) for p in _lives(cohort, n, 10_000 + k, values=False)])
     ever = lambda t, x: -np.log(1 - min(.98, (t["first"].get(x, 0.) * n + 1) / (n + 2)))
     more = lambda t, x: np.log1p((t["again"].get(x, 0.) * n + 1) / (t["first"].get(x, 0.) * n + 1)) # one person keeps the rare from swinging
-    for which, measure in (("first", ever), ("again", more)): cohort.clocks.weigh(which, {x: measure(cohort.target, x) / measure(got, x) for x in cohort.target["first"]})
+    for which, measure in (("first", ever), ("again", more)): cohort.clocks.weigh(which, {x: (measure(cohort.target, x) / measure(got, x)) ** step for x in cohort.target["first"]})
+    all_, many = [Counter() for _ in range(2)], min(n, 3 * cohort.rows)
+    ratio = lambda t, g: ((t * many + 5) / (g * many + 5)) ** step # what few have is weighed little
+    for sums, t in zip(all_, (cohort.target, got)):
+        for (_, b), m in t["then"].items(): sums[b] += m
+    cohort.clocks.follow({x: ratio(m, got["then"].get(x, 0.)) / ratio(*(sums[x[1]] for sums in all_)) for x, m in cohort.target["then"].items() if x in cohort.common})
 
 def _filled(cohort, k):
     "Draw people, and weigh what is recorded of them."
@@ -491,16 +497,28 @@ def _places(kind, i, at): return ((), (kind,), (kind, min(i, 20)), (kind, min(i,
 
 # %% ../../nbs/library/60_synth/68c_courses.ipynb #c6e50c91
 def _tally(cohort, people) -> dict:
-    "Kinds, once and again, panels and other concepts, per person."
-    out = {what: Counter() for what in ("first", "again", "panel", "concept")}
+    "Kinds, once and again, which comes right after which, panels and other concepts, per person."
+    out = {what: Counter() for what in ("first", "again", "then", "panel", "concept")}
     for h in people:
-        kinds = Counter(cohort.known.place(v) for v in h.visits)
+        told = [cohort.known.place(v) for v in h.visits]
+        kinds = Counter(told)
+        out["then"].update((a[:3], b[:3]) for a, b in zip(told, told[1:]))
         out["first"].update(kinds.keys())
         out["again"].update({k: n - 1 for k, n in kinds.items()})
         for v in h.visits:
             for _, s in cohort.known.rounds(v): out["panel"].update({cohort.panel_of[c] for c in s})
             out["concept"].update(e.concept for e in cohort.known.others(v))
     return {k: {x: n / len(people) for x, n in c.items()} for k, c in out.items()}
+
+def _transitions_of(known, people, floor, least: int = 30) -> set:
+    "Which kind comes right after which in `floor` people and `least` times at least: what comes up less often is luck."
+    who, times = defaultdict(set), Counter()
+    for h in people:
+        kinds = [known.kind(v) for v in h.visits]
+        for x in zip(kinds, kinds[1:]):
+            who[x].add(h.patient)
+            times[x] += 1
+    return {x for x, w in who.items() if len(w) >= floor and times[x] >= least}
 
 def _scaled(values, floor):
     "Letters of a duration; None when it was never given."
@@ -540,7 +558,10 @@ class Life:
         told = c.clocks.draw(self.h.sex, self.h.birth, self.last, self.rng, (self.first, self.at_the(c.opening, self.first)), self.at_the(c.closing, self.last) if self.last > self.first else None, self.end)
         self.last = int(told[-1][0])
         if self.row.get("died") == "True": self.h.died = self.h.birth + timedelta(days=self.last + self.after)
-        self.h.visits = sorted((self.visit(kind, at) if inside else Visit(kind, at, None, "") for day, kind in told for at in [self.h.birth + timedelta(days=int(day))]), key=lambda v: v.start)
+        for n, (day, kind) in enumerate(told):
+            at, again = self.h.birth + timedelta(days=int(day) if inside else day), n and day == told[n - 1][0]
+            self.h.visits.append(self.visit(kind, at, self.h.visits[-1].start if again else None) if inside else Visit(kind, at, None, ""))
+        self.h.visits.sort(key=in_order)
         if self.h.died and inside: self.h.died = max(self.h.died, *(v.start + timedelta(minutes=v.minutes or 60) for v in self.h.visits))
         return self.h
 
@@ -551,10 +572,11 @@ class Life:
 
     def here(self, when) -> tuple: return state(self.h.sex, self.h.birth, when, cut_of(self.c.known.cut, self.h.birth + timedelta(days=self.last)))
 
-    def visit(self, kind, day) -> Visit:
+    def visit(self, kind, day, start=None) -> Visit:
+        "A visit of a day, at the moment of the one before when that is given."
         c, rng = self.c, self.rng
         hour, minute = c.hour.draw(((), (kind,)), rng)
-        v = Visit(kind[:3], day.replace(hour=hour, minute=minute + int(rng.integers(15))), _number(c, "lasts", c.lasts.draw(((), (kind,)), rng), rng), c.form.draw((("shape", kind),), rng) or next(iter(c.known.shapes[kind[:3]])))
+        v = Visit(kind[:3], start or day.replace(hour=hour, minute=minute + int(rng.integers(15))), _number(c, "lasts", c.lasts.draw(((), (kind,)), rng), rng), c.form.draw((("shape", kind),), rng) or next(iter(c.known.shapes[kind[:3]])))
         here = self.here(v.start)
         for x in c.hazards.recorded(kind, self.has, here, v.start, lambda x: here in c.fits[x], rng): v.events += [self.event(y, k / 60, here) for y in c.sets.get(x, (x,)) if here in c.fits[y] for k in range(self.times(y, kind))] # a second apart
         _observe(self, v, kind, here)
@@ -610,7 +632,7 @@ def _whole(h) -> dict:
     first = h.visits[0].start
     return {"age": days(first - h.birth), "span": days(h.visits[-1].start - first), "observations": sum(e.concept[0] == "Observation" for v in h.visits for e in v.events)}
 
-_COUNTS = {"then": (40, 3.), "times": (200, .3), "gap": (110, 3.5), "kind": (40, 2.), "concept": (80, 2.), "visits": (12, .5), "whole": (130, .5)} # how many of the commonest are counted, and how much a difference weighs
+_COUNTS = {"then": (60, 3.), "times": (200, .3), "gap": (110, 3.5), "kind": (40, 2.), "concept": (80, 2.), "visits": (12, .5), "whole": (130, .5)} # how many of the commonest are counted, and how much a difference weighs
 
 def _sort(cohort, k) -> str:
     return {"gaps": "gap", "days": "gap"}.get(k[0], k[0]) if k[0] in ("then", "times", "gaps", "days", "visits", "whole") else "kind" if k in cohort.known.kinds else "concept"

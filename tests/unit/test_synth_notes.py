@@ -1,6 +1,7 @@
 """Synthetic notes: what is written is labelled, says what the record says, repeats nobody and names nobody; the memorisation check sees copies; DP-SGD keeps to its epsilon."""
 import base64
 import json
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from healthlab.fhir.model import validate
 from healthlab.hospital import Hospital
 from healthlab.lake import Lake
 from healthlab.synth import load, save, synthesize_notes
-from healthlab.synth.documents import judge_notes, membership
+from healthlab.synth.documents import heeded, judge_notes, membership, parted
 from healthlab.synth.notes import Written, cleaned, fit_notes, lake_notes, record_of, worded, _read, _spelt
 from healthlab.synth.retelling import Told, words_of
 from notebooks import scratch
@@ -189,6 +190,29 @@ def test_notes_are_written_to_synthetic_patients_and_kept_when_the_card_passes(w
 def test_an_attacker_with_the_notes_knows_whose_were_repeated():
     notes = [Written(f"Came on day {i * 37 % 101} by the {i * 53 % 97} tram, wore {i * 71 % 89} rings, spoke of {i * 29 % 83} ships.") for i in range(80)]
     assert membership(notes[:40], notes[:40], notes[40:])["low"] > .9 and membership(notes[:40], notes[40:60], notes[60:])["low"] < .55
+
+
+def test_an_attacker_is_judged_among_notes_of_a_kind_and_by_patients():
+    form, letter = (lambda i: Written(f"Form of the day. Feels well, no complaints, nothing changed. {i}", ["form"], [], f"p{i}")), (lambda i: Written(f"Dear {i}", ["letter"], [], f"q{i}"))
+    written, known, kept_out = [form(i) for i in range(900, 930)], [form(i) for i in range(40)] + [letter(i) for i in range(10)], [form(i) for i in range(40, 50)] + [letter(i) for i in range(40, 80)]
+    assert membership(written, known, kept_out)["auc"] == pytest.approx(.5, abs=.02), "that forms share more with forms tells nobody who was learnt from"
+    known, kept_out = ([Written(f"{w} sat {i} on {i * 7 % 50} mats", ["note"], [], f"{w}{i % 4}") for i in range(60)] for w in ("cat", "dog"))
+    found = membership(known[::2], known, kept_out)
+    assert found["auc"] > .7 and found["patients"] == [4, 4] and found["high"] - found["low"] > .3, "sixty notes of four patients are four patients"
+
+
+def test_few_notes_of_a_patient_are_learnt_and_nobody_is_on_both_sides():
+    notes = [Written(f"n{i}", ["note"], [], f"p{i % 8}") for i in range(320)] + [Written(f"m{i}", ["note"]) for i in range(60)]
+    known, kept_out = parted(notes, 0, 700)
+    for part in (known, kept_out): assert max(Counter(n.patient for n in part if n.patient).values(), default=0) <= 6
+    assert not {n.patient for n in known if n.patient} & {n.patient for n in kept_out if n.patient} and not {n.text for n in known} & {n.text for n in kept_out}
+    assert min(sum(not n.patient for n in part) for part in (known, kept_out)) >= 5, "notes of nobody known are each another's"
+
+
+def test_whether_a_record_is_heeded_is_asked_with_another_patients():
+    class Reader:
+        def perplexity(self, notes): return {"word": float(np.mean([n.text != n.record[0] for n in notes]))}
+    assert heeded(Reader(), [Written(f"p{i // 9}", [f"p{i // 9}"], [], f"p{i // 9}") for i in range(90)]) == {"own": 0., "another's": 1.}
 
 
 def test_without_synthetic_patients_no_notes_are_written(ward):
