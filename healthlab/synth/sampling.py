@@ -69,9 +69,6 @@ class Corrections:
         "The next position's."
         for kept, new in zip((self.single, self.pairs, self.mine), (single, pairs, mine)): kept.append(new)
 
-    def __setstate__(self, state): # generators saved earlier have a factor for every letter
-        self.__dict__.update({"mine": [np.arange(len(x)) for x in state["single"]]} | state)
-
     def weights(self, i: int, logits: np.ndarray, codes: np.ndarray) -> np.ndarray:
         "Corrected, unnormalised weights of position i's letters, (n, letters)."
         out = logits - logits.max(1, keepdims=True)

@@ -46,6 +46,22 @@ _, m = qa.report(syn_tgt_data=syn, trn_tgt_data=trn, hol_tgt_data=hol, report_pa
 print(m.model_dump_json())
 """
 
+CHANCE = """
+import sys, json, random, warnings
+warnings.filterwarnings("ignore")
+import numpy as np, pandas as pd
+from mostlyai.qa._distances import calculate_dcr_share, calculate_distances
+from mostlyai.qa._sampling import prepare_data_for_embeddings
+whole, out = pd.read_parquet(sys.argv[1]), []
+for seed in range(int(sys.argv[2])):
+    random.seed(seed); np.random.seed(seed)
+    trn, hol, syn = (whole.iloc[at].reset_index(drop=True) for at in np.array_split(np.random.permutation(len(whole)), 3))
+    s, t, h = prepare_data_for_embeddings(syn_tgt_data=syn, trn_tgt_data=trn, hol_tgt_data=hol)
+    d = calculate_distances(syn_embeds=s, trn_embeds=t, hol_embeds=h)
+    out.append(float(calculate_dcr_share(d["dcr_syn_trn"], d["dcr_syn_hol"])))
+print(json.dumps(out))
+"""
+
 def adult():
     "Half to learn from, half held out; a simulated table of the same size where the file is absent."
     file = TABLES / "adult.csv"
@@ -196,6 +212,19 @@ def fresh(table, data, seeds=2):
     return rows
 
 
+def chance(table, data, splits=16):
+    "What mostlyai-qa's DCR share, the greatest over seven sets of columns, is for fresh real rows by chance alone: many splits into thirds, its distances without its report."
+    if not PEERS: return []
+    def made():
+        with tempfile.TemporaryDirectory() as folder:
+            pd.concat(data[:2], ignore_index=True).to_parquet(f"{folder}/whole.parquet")
+            done = subprocess.run([f"{PEERS}/bin/python", "-c", CHANCE, f"{folder}/whole.parquet", str(splits)], capture_output=True, text=True, env=os.environ | {"HF_HUB_OFFLINE": "1"})
+        return json.loads(done.stdout.strip().splitlines()[-1])
+    shares = kept(f"{table}-chance", made)
+    return [row(f"{table}: fresh real rows, {splits} splits into thirds, DCR share: {what}", figure, "share")
+            for what, figure in (("mean", float(np.mean(shares))), ("least", min(shares)), ("greatest", max(shares)), ("standard deviation", float(np.std(shares, ddof=1))))]
+
+
 def kept(name, make):
     "What make() gives, or what is kept of it from an interrupted run."
     file = Path(KEEP) / f"{name}.json".replace(" ", "-").replace("/", "-") if KEEP else None
@@ -266,7 +295,7 @@ def generators():
             rows += one("healthlab auto", table, data, folder, attacks=150, asked=True)
             for generator in (*list(OURS.values())[1:], *OTHERS) if n == 0 else (): rows += one(generator, table, data, folder)
             if n == 0: rows += plugins(*data)
-            if n == 2: rows += fresh(table, data)
+            if n == 2: rows += fresh(table, data) + chance(table, data)
     return rows + great()
 
 
