@@ -59,14 +59,15 @@ def plugin_class(
 
 # %% ../../nbs/library/60_synth/64_plugins.ipynb #fe8b7fb3
 def _plain(df: pd.DataFrame, alphabet) -> pd.DataFrame:
-    "Numbers as floats, categories as text of shared values, marks for missing numbers."
+    "Numbers as they are, whole ones as whole numbers, categories as text of shared values, marks for missing numbers."
     out = {}
     for c in alphabet.columns:
         if hasattr(c, "keys"): out[c.name] = pd.Series(np.append(c.keys, ["(missing)"])[_whole(c, c.encode(df[c.name]))])
         else:
             v = (c._number(c._times(df[c.name])) if hasattr(c, "numbers") else df[c.name]).to_numpy(float, na_value=np.nan)
             gone = np.isnan(v)
-            out[c.name] = np.where(gone, np.nanmedian(v), v)
+            filled, numbers = np.where(gone, np.nanmedian(v), v), getattr(c, "numbers", c)
+            out[c.name] = filled if numbers.decimals else np.rint(filled).astype(np.int64)
             if gone.any(): out[f"{c.name} (missing)"] = np.where(gone, "yes", "no")
     return pd.DataFrame(out)
 
