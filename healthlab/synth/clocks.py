@@ -191,6 +191,7 @@ def _parted_along(clocks, who, parts, told, found) -> tuple[dict, dict]:
 
 def _state_at(parts, day): return next((s for a, b, s in parts if a <= day < b), parts[-1][2])
 
+# %% ../../nbs/library/60_synth/68b_clocks.ipynb #69633d2f
 def _walk(clocks, who, parts, span, k, marks, gone, told, late):
     "One person's time and encounters of one kind; those that open the record, and what is seen only where records end, came at no rate."
     opening, closing, mine, rhythm = told[0], told[-1] if clocks.kinds[k] in clocks.finals else None, None, -1
@@ -239,6 +240,7 @@ def _company(lives, each: Counter, floor: int) -> tuple[list, dict]:
     for p, k in sorted(shared): out[p].append(k)
     return [[x for x in pairs if x[:2] in shared] for pairs in found], dict(out)
 
+# %% ../../nbs/library/60_synth/68b_clocks.ipynb #d4bd7a1e
 class Clocks:
     "Rates of every kind of encounter, learnt from lives. `draw` gives the days of a new life."
     def __init__(self, people: list, kind_of, cut, floor: int):
