@@ -63,10 +63,10 @@ DATA = re.compile(r"data:([\w/+.;=-]{0,80}?);?base64,([A-Za-z0-9+/=%\s_-]+)")
 
 class _Markup(HTMLParser):
     "Collects the running text, and apart from it comments, attributes, scripts and styles."
-    def __init__(self):
+    def __init__(self, tables: bool):
         super().__init__(convert_charrefs=True)
         self.text, self.comments, self.attributes, self.scripts, self.styles, self.data, self._inside = [], [], [], [], [], [], ""
-        self.grid = _Grid()
+        self.grid = _Grid() if tables else None
 
     def updatepos(self, i, j): return j # lines are not counted
 
@@ -83,20 +83,20 @@ class _Markup(HTMLParser):
     def begun(self, tag, attrs):
         "A tag opens; its attributes are noted already."
         if tag in BLOCKS: self.text.append("\n")
-        if tag in CELLS: self.grid.opened(tag, attrs)
+        if self.grid and tag in CELLS: self.grid.opened(tag, attrs)
         if tag in RAW: self._inside = tag
 
     def handle_starttag(self, tag, attrs): self.noted(attrs); self.begun(tag, dict(attrs))
     def handle_startendtag(self, tag, attrs): self.handle_starttag(tag, attrs); self._inside = ""
     def handle_endtag(self, tag):
-        if tag == "table": self.grid.closed()
+        if self.grid and tag == "table": self.grid.closed()
         if tag in BLOCKS: self.text.append("\n")
         elif tag in SPACES: self.text.append(" ")
         elif tag in RAW: self._inside = ""
 
     def handle_data(self, data):
         {"script": self.scripts, "style": self.styles}.get(self._inside, self.text).append(data)
-        if not self._inside: self.grid.said(data)
+        if self.grid and not self._inside: self.grid.said(data)
     def handle_comment(self, data): self.comments.append(data)
     def handle_decl(self, decl): self.comments.append(decl)
     def handle_pi(self, data): self.comments.append(data)
@@ -126,7 +126,7 @@ def _plainly(m: _Markup, text: str) -> bool:
                 attrs = noted[t[4]] = dict(pairs)
                 m.noted(pairs)
             m.begun(tag, attrs)
-            if t[5] and t[4] and t[4][-1] not in "\"'": return False # the slash may belong to a value
+            if t[5] and t[4] and t[4][-1] not in "\"'" and not text[at - 3].isspace(): return False # the slash may belong to a value
             if t[5]: m._inside = ""
             elif tag in RAW:
                 if not (raw := ENDS[tag].match(text, at)): return False
@@ -136,11 +136,11 @@ def _plainly(m: _Markup, text: str) -> bool:
         else: m.handle_comment(t[6] if t[7] is None else t[7])
     return True
 
-def _read(text: str) -> _Markup:
-    "A page, read."
-    m = _Markup()
+def _read(text: str, tables: bool) -> _Markup:
+    "A page, read; its tables cell by cell where they are asked for."
+    m = _Markup(tables)
     if _plainly(m, text): return m
-    m = _Markup()
+    m = _Markup(tables)
     m.feed(text); m.close()
     if m.rawdata: m.comments.append(m.rawdata) # what the parser could not make out
     return m
@@ -153,14 +153,14 @@ def markup(
     layer: str = "", depth: int = 0,
 ):
     "Reads a page: running text, attributes, comments, scripts with the data in them, styles."
-    m = _read(text)
+    m = _read(text, bool(check.measure))
     words(check, re.sub(r"[ \t]{2,}", " ", "".join(m.text)), where, layer, depth)
     for name, found in (("comment", m.comments), ("script", m.scripts), ("style", m.styles)):
         for i, t in enumerate(found, 1):
             if t.strip(): _script(check, t, f"{where} › {name} {i}", layer, depth) if name != "comment" else check.document(t, f"{where} › comment {i}", layer, depth + 1)
     for i, t in enumerate(m.data, 1): _embedded(check, t, f"{where} › data {i}", layer, depth)
     if m.attributes: words(check, "\n".join(dict.fromkeys(m.attributes)), f"{where} › attributes", layer, depth)
-    for i, columns in enumerate(m.grid.columns() if check.measure else (), 1): check.measure(check, columns, f"{where} › table {i}", layer)
+    for i, columns in enumerate(m.grid.columns() if m.grid else (), 1): check.measure(check, columns, f"{where} › table {i}", layer)
 
 def _embedded(check, text, where, layer, depth):
     "Opens what a data: address carries."

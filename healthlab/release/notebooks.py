@@ -61,10 +61,12 @@ def _binary(check, text, at, layer, depth):
 TAGS = re.compile(r"<!--.*?-->|<(script|style)\b.*?</\1>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
 
 def _says_the_same(data) -> bool:
-    "Whether a bundle's plain text is, word by word, the text of its HTML, as that of a data frame is: then it need not be read twice."
+    "Whether a bundle's plain text is, word by word, the text of its HTML, as that of a data frame is: then it need not be read twice. Lines too wide to print go on further down, behind their row's number."
     if "text/html" not in data or "text/plain" not in data: return False
-    words_of = lambda t: re.findall(r"\S+", t)
-    return words_of(unescape(TAGS.sub(" ", text_of(data["text/html"])))) == words_of(text_of(data["text/plain"]))
+    html, plain = unescape(TAGS.sub(" ", text_of(data["text/html"]))).split(), text_of(data["text/plain"])
+    if html == plain.split(): return True
+    whole = f" {' '.join(html)} "
+    return all(f" {' '.join(line)} " in whole or len(line[0]) < 5 and line[0].isdigit() and f" {' '.join(line[1:])} " in whole for line in map(str.split, plain.replace("\\\n", "\n").splitlines()) if line)
 
 def output(check: Check, out: dict, where: str, layer: str = "", depth: int = 0) -> str:
     "Reads one output of a cell, whatever its type; returns its plain text."

@@ -67,6 +67,7 @@ def table(
 # %% ../../nbs/library/78_release/78e_tables.ipynb #b2a85967
 def _cells(check, cells, where, layer, depth):
     "Reads the cells of all columns together; where there is something in them and its place matters, again, each column for itself."
+    if check.decided: return
     lines, before = [x for _, own in cells for x in own], len(check.scan.findings)
     there = "" if check.placed else f"{where} › columns"
     if not any([_by_rules(check, "\n".join(lines[s:s + 500]), there, layer, depth) for s in range(0, len(lines), 500)]) and len(check.scan.findings) == before or there: return
@@ -87,7 +88,7 @@ def _counts(kind, distinct):
     return kind not in ("DATE",) and all(re.fullmatch(r"\s*(?:\d{1,3}(?:\.\d+)?%?)?\s*", v) for v in distinct) and len(distinct) < 40 and not kind == "LOCATION"
 
 def _rows(check, texts, where, layer, depth):
-    if len(texts) < 2: return
+    if len(texts) < 2 or check.decided: return
     rows = list(dict.fromkeys(" ".join(str(v) for v in row if v is not None and str(v) and len(str(v)) < 80 and not SURROGATE.match(str(v))) for row in zip(*(list(v)[:ROWS] for v in texts.values()))))
     for s in range(0, len(rows), 500):
         for kind, code, how in _by_rules(check, "\n".join(rows[s:s + 500]), "", layer, depth):

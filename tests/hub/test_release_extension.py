@@ -151,7 +151,7 @@ def test_a_forged_notice_is_no_notice():
 def test_a_guard_that_fails_withholds(monkeypatch):
     import healthlab.release.guard as guard
     def broken(*a): raise RuntimeError("boom")
-    monkeypatch.setattr(guard, "kinds_in", broken)
+    monkeypatch.setattr(guard, "found_in", broken)
     guard.CACHE.clear()
     assert is_notice(check_output(printed("whatever 1")))
 

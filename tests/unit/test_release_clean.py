@@ -54,6 +54,8 @@ CLEAN = dict(
     array=lambda: result(text_plain=repr(np.round(FRAME.hba1c.to_numpy()[:12], 4))),
     model=lambda: result(text_plain="LogisticRegression(C=0.5, class_weight='balanced', max_iter=500)"),
     codes=lambda: result(text_plain="{'44054006': 'Type 2 diabetes mellitus', '4548-4': 'HbA1c', 'E11.9': 'Type 2 diabetes'}"),
+    coded=lambda: result(text_plain="[{'coding': [{'system': 'http://snomed.info/sct',\n    'code': '185349003',\n    'display': 'Encounter for check up (procedure)'}],\n  'text': 'Encounter for check up (procedure)'}]"),
+    rounds=lambda: result(text_plain="[(0.0, 1.0, 1.0, 1.0, 400),\n (1.25, 0.87, 0.8861, 0.8701, 350),\n (2.5, 0.7702, 0.7604, 0.806, 305)]"),
     svg=svg, png=png)
 
 
@@ -66,6 +68,27 @@ def test_a_clean_output_stays_as_it_is(name):
 @pytest.mark.parametrize("text", ["{'mrn': 48213007, 'auroc': 0.81}", "score 0.8123456789012345 of John Smith", "0.8123456789012345, SSN 219-09-9999"])
 def test_a_long_number_hides_nobody_beside_it(text):
     assert check_output(result(text_plain=text)) != result(text_plain=text)
+
+
+@pytest.mark.parametrize("text", [r"[('Okafor', 'NAME'),\n ('Jo\u200bhn Smith', 'NAME')]", r"'Jo\u200bhn Smith was seen'", "Jo%68n Sm%69th was seen by Dr. Okafor", "Jo&#104;n Smith, and Mr. Okafor"])
+def test_what_is_written_in_another_way_is_replaced_whole_or_withheld(text):
+    "Of Jo\\u200bhn Smith only Jo stands there as a name: a replaced Jo would leave a Smith that nobody finds any more."
+    left = json.dumps(check_output(printed(text)))
+    assert "Smith" not in left and "Sm%69th" not in left
+
+
+def wide(rows=3, **more):
+    "A frame whose plain text goes on further down, as pandas prints it."
+    df = pd.DataFrame({f"laboratory result {i}": [round(10.5 * i + n, 1) for n in range(rows)] for i in range(8)} | more)
+    with pd.option_context("display.width", 80, "display.max_columns", 20): return frame(df)
+
+
+def test_a_frame_too_wide_for_its_lines_stays_and_hides_nobody():
+    assert "\\\n" in wide()["data"]["text/plain"] and check_output(wide()) == wide()
+    out = wide()
+    out["data"]["text/plain"] += "\n2 John Smith" # no part of what the HTML says
+    assert check_output(out) != out
+    assert check_output(wide(who=["John Smith", "Jane Doe", "Ada Okafor"])) != wide(who=["John Smith", "Jane Doe", "Ada Okafor"])
 
 
 PAGE = b"<html><body><table><thead><tr><th></th><th>n</th></tr></thead><tbody><tr><th>40-49</th><td>%d</td></tr><tr><th>50-59</th><td>120</td></tr></tbody></table></body></html>"
