@@ -15,7 +15,7 @@ from ..deid.lexica import names
 from ..deid.patterns import by_list
 from .findings import Finding, Scan
 from .known import WRITINGS, Known, known_in
-from .words import FLOAT, UNSEEN, identifiers, limits, public, run_days, seen
+from .words import FLOAT, LENGTHY, UNSEEN, identifiers, limits, public, run_days, seen
 
 # %% ../../nbs/library/78_release/78c_disguise.ipynb #caeaf1b3
 def readable(raw: bytes) -> str | None:
@@ -81,7 +81,7 @@ def unpacked(text: str):
     for m in WRAPPED.finditer(text): yield "base64", _b64(m[0]), len(m[0])
     for m in BASE64.finditer(text):
         if not re.fullmatch(r"[A-Za-z][a-z]*|[a-z_]+|-+|_+|\d+", m[0]) and (not re.fullmatch(r"(?:[0-9a-f]{2})+|(?:[0-9A-F]{2})+", m[0]) or readable(_b64(m[0]))): yield "base64", _b64(m[0]), len(m[0])
-    figured = FLOAT.sub(" ", text) # the digits of a computed number are often, by chance, letters in hexadecimal
+    figured = FLOAT.sub(" ", text) if LENGTHY.search(text) else text # the digits of a computed number are often, by chance, letters in hexadecimal
     for m in HEX_PAIRS.finditer(figured): yield "hex", bytes.fromhex(re.sub(r"0x|\\x|[^0-9A-Fa-f]", "", m[0])[:2 * (len(re.sub(r"0x|\\x|[^0-9A-Fa-f]", "", m[0])) // 2)]), len(m[0])
     for m in re.finditer(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{10,}(?![0-9A-Za-z])", figured): yield "hex", bytes.fromhex(m[0][:len(m[0]) // 2 * 2]), len(m[0])
     for m in BASE32.finditer(text):
