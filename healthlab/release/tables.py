@@ -103,6 +103,7 @@ def delimiter(text: str, name: str = "") -> str:
     if suffix in ("tsv", "tab"): return "\t"
     if len(lines) < 2: return ""
     for d in "\t;,|":
+        if not all(d in x for x in lines[:-1] or lines): continue
         counts = {sum(1 for _ in next(csv.reader([x], delimiter=d), [])) for x in lines[:-1] or lines}
         if len(counts) == 1 and counts != {1}: return d
     return ""

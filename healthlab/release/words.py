@@ -78,7 +78,7 @@ def harmless(
     after: str = "",  # and behind it
 ) -> bool:
     "Whether what was found is by its form no identifier of a person."
-    digits = sum(c.isdigit() for c in value)
+    digits = sum(map(str.isdigit, value))
     if label in COUNTED and digits < 4 or PSEUDONYM.match(value): return True
     if label in ("DATE", "ID", "DEVICE", "ACCOUNT") and any(value in m[0] for m in RUNS.finditer(before + value + after)): return True
     if label in COUNTED and re.fullmatch(r"[01 ]{8,}", value): return True # bits
