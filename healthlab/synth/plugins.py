@@ -4,7 +4,8 @@
 __all__ = ['PLUGINS', 'PRIVATE_PLUGINS', 'plugin_class', 'Plugin']
 
 # %% ../../nbs/library/60_synth/64_plugins.ipynb #3cc3fd41
-import importlib, secrets, sys, types, warnings
+import importlib, secrets, sys, threading, types, warnings
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -80,15 +81,38 @@ def _again(plain: pd.DataFrame, alphabet, rng) -> pd.DataFrame:
         if hasattr(c, "keys"): out[c.name] = c.decode(_letters(c, plain[c.name]), rng)
         else:
             numbers = c.numbers if hasattr(c, "numbers") else c
-            v = np.round(plain[c.name].to_numpy(float).clip(numbers.pools[0].min(), numbers.pools[-1].max()), numbers.decimals)
+            v = _shown(numbers, plain[c.name].to_numpy(float))
             if f"{c.name} (missing)" in plain: v = np.where(plain[f"{c.name} (missing)"] == "yes", np.nan, v)
             out[c.name] = c.written(pd.Series(v)) if hasattr(c, "numbers") else numbers.written(v)
     for name, make in alphabet.identifiers.items(): out[name] = make(len(plain), rng)
     return pd.DataFrame({c: out[c] for c in alphabet.order})
 
+def _shown(numbers, v):
+    "Numbers inside the shown range; the shared value where a letter has a single one."
+    v = np.round(v.clip(numbers.pools[0].min(), numbers.pools[-1].max()), numbers.decimals)
+    alone = np.array([p[0] if len(p) == 1 else np.nan for p in numbers.pools])[np.searchsorted(numbers.edges, v)]
+    return np.where(np.isnan(alone), v, alone)
+
 def _letters(c, values):
     k = pd.Series(values).map({v: i for i, v in enumerate(c.keys)}).fillna(len(c.keys) if c.missing else 0).to_numpy(int)
     return k[:, None] if len(c.sizes) == 1 else np.stack([k // c.group, k % c.group], 1)
+
+# %% ../../nbs/library/60_synth/64_plugins.ipynb #f605f59d
+_drawing = threading.RLock() # synthcity draws by the process's own random numbers: one table at a time
+
+@contextmanager
+def _rounding():
+    "While a table is drawn: synthcity's whole numbers and places in lists are rounded, not cut off."
+    from synthcity.plugins.core.models.tabular_encoder import TabularEncoder
+    def whole(self, info, data):
+        values = cut(self, info, data)
+        return values.round() if info.feature_type == "continuous" and self._column_raw_dtypes[info.name].kind in "iu" else values
+    with _drawing:
+        cut = TabularEncoder._inverse_transform_feature
+        TabularEncoder._inverse_transform_feature = whole
+        try: yield
+        finally: TabularEncoder._inverse_transform_feature = cut
+
 
 # %% ../../nbs/library/60_synth/64_plugins.ipynb #9a66eac1
 class Plugin:
@@ -97,19 +121,20 @@ class Plugin:
         self.name, self.settings, self.private = name, settings or {}, name in PRIVATE_PLUGINS
         self.seed = secrets.randbits(31) if self.private else seed # who knows the seed of the noise can take it off
         self.epsilon, self.delta = (epsilon or 1., delta) if self.private else (None, None)
-        self.accountant = "synthcity's own claim for its training; bounds and categories of the columns are read outside of it; noise from a secret seed of 31 bits" if self.private else None
+        self.accountant = "synthcity's own claim for its training; bounds, shared numbers and categories of the columns are read outside of it; noise from a secret seed of 31 bits" if self.private else None
 
-    def fit(self, df: pd.DataFrame, alphabet):
-        "Train on a table. `InputError` names settings the plugin does not have, and what went wrong in it."
+    def fit(self, df: pd.DataFrame, alphabet, target: str = None):
+        "Train on a table; some plugins heed what is to be predicted (None: the last column, as synthcity has it). `InputError` names settings the plugin does not have, and what went wrong in it."
         import inspect
-        make = plugin_class(self.name)
+        make, names = plugin_class(self.name), [c.name for c in alphabet.columns]
+        from synthcity.plugins.core.dataloader import GenericDataLoader
         known = set(inspect.signature(make.__init__).parameters)
         if unknown := set(self.settings) - known: raise InputError(f"the plugin {self.name} has no such settings", ", ".join(sorted(unknown)), f"Known: {', '.join(sorted(known - {'self', 'kwargs'}))}", "settings-unknown")
         extra = {k: v for k, v in {"epsilon": self.epsilon, "delta": self.delta, "random_state": self.seed}.items() if k in known and v is not None}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self.plugin = make(**extra | self.settings)
-            try: self.plugin.fit(_plain(df, alphabet))
+            try: self.plugin.fit(GenericDataLoader(_plain(df, alphabet), target_column=target if target in names else names[-1]))
             except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AssertionError) as e:
                 raise InputError(f"synthcity's {self.name} failed on the table ({type(e).__name__})", "", "Try another method, or fewer columns", "plugin-failed") from e
         if self.private: self.seed = None
@@ -118,9 +143,9 @@ class Plugin:
     def draw_table(self, n: int, rng, alphabet) -> pd.DataFrame:
         "n rows with the table's own types."
         import torch
-        torch.manual_seed(int(rng.integers(2 ** 31)))
-        np.random.seed(int(rng.integers(2 ** 31)))
-        with warnings.catch_warnings():
+        with _rounding(), warnings.catch_warnings():
+            torch.manual_seed(int(rng.integers(2 ** 31)))
+            np.random.seed(int(rng.integers(2 ** 31)))
             warnings.simplefilter("ignore")
             return _again(self.plugin.generate(count=n).dataframe().reset_index(drop=True).head(n), alphabet, rng)
 

@@ -202,6 +202,14 @@ def test_a_fixed_noise_seed_repeats_and_is_called_not_private():
     assert Plugin("dpgan", seed=0).seed != Plugin("dpgan", seed=0).seed and Plugin("ctgan", seed=7).seed == 7, "a plugin's noise follows the public seed"
 
 
+def test_numbers_a_plugin_drew_are_the_table_s():
+    from healthlab.synth.columns import alphabet_of, kinds_of
+    from healthlab.synth.plugins import _again
+    t = pd.DataFrame({"dose": [0] * 160 + list(range(100, 500, 10)), "hb": np.linspace(9, 17, 200).round(2)})
+    drawn = _again(pd.DataFrame({"dose": [.7, -3., 9.], "hb": [12.3456, 0., 90.]}), alphabet_of(t, kinds_of(t)), np.random.default_rng(0))
+    assert drawn.dose.tolist() == [0, 0, 0] and drawn.dose.dtype == t.dose.dtype and drawn.hb[0] == 12.35 and 9 <= drawn.hb[1] < 10 and 16 < drawn.hb[2] <= 17
+
+
 def test_dp_sgd_learns_within_its_epsilon():
     import torch
     from healthlab.synth.dpsgd import noise_for, privately, spent
