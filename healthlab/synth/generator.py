@@ -40,7 +40,7 @@ def _learnt(method, source, kinds, target, epsilon, delta, seed, floor, settings
     "A fitted model and the letters it speaks."
     if method.startswith("synthcity:"):
         alphabet = alphabet_of(source, kinds, floor)
-        return Plugin(method.removeprefix("synthcity:"), settings, seed, epsilon, delta).fit(source, alphabet), alphabet
+        return Plugin(method.removeprefix("synthcity:"), settings, seed, epsilon, delta).fit(source, alphabet, target), alphabet
     if method in ("marginals", "dpsgd"):
         model = METHODS[method](settings, epsilon or 1., delta)
         return model, model.fit_table(source, kinds, target)

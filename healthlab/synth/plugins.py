@@ -4,7 +4,8 @@
 __all__ = ['PLUGINS', 'PRIVATE_PLUGINS', 'plugin_class', 'Plugin']
 
 # %% ../../nbs/library/60_synth/64_plugins.ipynb #3cc3fd41
-import importlib, secrets, sys, types, warnings
+import importlib, secrets, sys, threading, types, warnings
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -59,36 +60,62 @@ def plugin_class(
 
 # %% ../../nbs/library/60_synth/64_plugins.ipynb #fe8b7fb3
 def _plain(df: pd.DataFrame, alphabet) -> pd.DataFrame:
-    "Numbers as they are, whole ones as whole numbers, categories as text of shared values, marks for missing numbers."
+    "Numbers and dates as the place of their letter, categories as text of shared values, marks for what is missing."
     out = {}
     for c in alphabet.columns:
-        if hasattr(c, "keys"): out[c.name] = pd.Series(np.append(c.keys, ["(missing)"])[_whole(c, c.encode(df[c.name]))])
+        codes, name = c.encode(df[c.name]), str(c.name) # synthcity knows columns by text
+        if hasattr(c, "keys"): out[name] = pd.Series(np.append(c.keys, ["(missing)"])[_whole(c, codes)])
         else:
-            v = (c._number(c._times(df[c.name])) if hasattr(c, "numbers") else df[c.name]).to_numpy(float, na_value=np.nan)
-            gone = np.isnan(v)
-            filled, numbers = np.where(gone, np.nanmedian(v), v), getattr(c, "numbers", c)
-            out[c.name] = filled if numbers.decimals else np.rint(filled).astype(np.int64)
-            if gone.any(): out[f"{c.name} (missing)"] = np.where(gone, "yes", "no")
+            gone = codes[:, 0] == _places(c)
+            out[name] = np.where(gone, int(np.median(codes[~gone, 0])), codes[:, 0])
+            if gone.any(): out[f"{name} (missing)"] = np.where(gone, "yes", "no")
     return pd.DataFrame(out)
+
+def _places(c): return len(getattr(c, "numbers", c).pools)
 
 def _whole(c, codes): return (codes[:, 0] if len(c.sizes) == 1 else codes[:, 0] * c.group + codes[:, 1]).clip(0, len(c.keys))
 
 def _again(plain: pd.DataFrame, alphabet, rng) -> pd.DataFrame:
-    "A drawn plain table with the table's own types, numbers inside the shown range."
-    out = {}
-    for c in alphabet.columns:
-        if hasattr(c, "keys"): out[c.name] = c.decode(_letters(c, plain[c.name]), rng)
-        else:
-            numbers = c.numbers if hasattr(c, "numbers") else c
-            v = np.round(plain[c.name].to_numpy(float).clip(numbers.pools[0].min(), numbers.pools[-1].max()), numbers.decimals)
-            if f"{c.name} (missing)" in plain: v = np.where(plain[f"{c.name} (missing)"] == "yes", np.nan, v)
-            out[c.name] = c.written(pd.Series(v)) if hasattr(c, "numbers") else numbers.written(v)
+    "A drawn plain table as letters, spelt with the table's own types."
+    out = {c.name: c.decode(_letters(c, plain), rng) for c in alphabet.columns}
     for name, make in alphabet.identifiers.items(): out[name] = make(len(plain), rng)
     return pd.DataFrame({c: out[c] for c in alphabet.order})
 
-def _letters(c, values):
-    k = pd.Series(values).map({v: i for i, v in enumerate(c.keys)}).fillna(len(c.keys) if c.missing else 0).to_numpy(int)
+def _letters(c, plain):
+    if not hasattr(c, "keys"):
+        codes, mark = np.rint(plain[str(c.name)].to_numpy(float)).astype(np.int64).clip(0, _places(c) - 1), f"{c.name} (missing)"
+        return (np.where(plain[mark] == "yes", _places(c), codes) if mark in plain else codes)[:, None]
+    k = plain[str(c.name)].map({v: i for i, v in enumerate(c.keys)}).fillna(len(c.keys) if c.missing else 0).to_numpy(int)
     return k[:, None] if len(c.sizes) == 1 else np.stack([k // c.group, k % c.group], 1)
+
+
+# %% ../../nbs/library/60_synth/64_plugins.ipynb #f605f59d
+_one = threading.RLock() # synthcity draws by the process's own random numbers: one table at a time
+
+def _safe_generate(plugin, draw, count, syn_schema, **kwargs):
+    "synthcity's own, but for dropping rows that are alike: as many rows as wanted that hold to the schema."
+    from synthcity.plugins.core.dataloader import create_from_info
+    schema, limits, rows = plugin.training_schema(), syn_schema.as_constraints(), []
+    for _ in range(plugin.sampling_patience):
+        rows.append(limits.match(schema.adapt_dtypes(pd.DataFrame(draw(count, **kwargs), columns=schema.features()))))
+        if sum(map(len, rows)) >= count: break
+    return create_from_info(schema.adapt_dtypes(pd.concat(rows, ignore_index=True)).head(count), plugin.data_info)
+
+@contextmanager
+def _drawing(plugin):
+    "While a table is drawn: synthcity's whole numbers and places in lists are rounded, not cut off, and rows that are alike stay."
+    from synthcity.plugins.core.models.tabular_encoder import TabularEncoder
+    def whole(self, info, data):
+        values = cut(self, info, data)
+        return values.round() if info.feature_type == "continuous" and self._column_raw_dtypes[info.name].kind in "iu" else values
+    with _one:
+        cut = TabularEncoder._inverse_transform_feature
+        TabularEncoder._inverse_transform_feature, plugin._safe_generate = whole, types.MethodType(_safe_generate, plugin)
+        try: yield
+        finally:
+            TabularEncoder._inverse_transform_feature = cut
+            del plugin._safe_generate
+
 
 # %% ../../nbs/library/60_synth/64_plugins.ipynb #9a66eac1
 class Plugin:
@@ -97,19 +124,20 @@ class Plugin:
         self.name, self.settings, self.private = name, settings or {}, name in PRIVATE_PLUGINS
         self.seed = secrets.randbits(31) if self.private else seed # who knows the seed of the noise can take it off
         self.epsilon, self.delta = (epsilon or 1., delta) if self.private else (None, None)
-        self.accountant = "synthcity's own claim for its training; bounds and categories of the columns are read outside of it; noise from a secret seed of 31 bits" if self.private else None
+        self.accountant = "synthcity's own claim for its training; bins and categories of the columns are read outside of it; noise from a secret seed of 31 bits" if self.private else None
 
-    def fit(self, df: pd.DataFrame, alphabet):
-        "Train on a table. `InputError` names settings the plugin does not have, and what went wrong in it."
+    def fit(self, df: pd.DataFrame, alphabet, target: str = None):
+        "Train on a table; some plugins heed what is to be predicted (None: the last column, as synthcity has it). `InputError` names settings the plugin does not have, and what went wrong in it."
         import inspect
-        make = plugin_class(self.name)
+        make, names = plugin_class(self.name), [str(c.name) for c in alphabet.columns]
+        from synthcity.plugins.core.dataloader import GenericDataLoader
         known = set(inspect.signature(make.__init__).parameters)
         if unknown := set(self.settings) - known: raise InputError(f"the plugin {self.name} has no such settings", ", ".join(sorted(unknown)), f"Known: {', '.join(sorted(known - {'self', 'kwargs'}))}", "settings-unknown")
-        extra = {k: v for k, v in {"epsilon": self.epsilon, "delta": self.delta, "random_state": self.seed}.items() if k in known and v is not None}
+        extra = {k: v for k, v in {"epsilon": self.epsilon, "delta": self.delta, "random_state": self.seed, "encoder_noise_scale": 0.}.items() if k in known and v is not None}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self.plugin = make(**extra | self.settings)
-            try: self.plugin.fit(_plain(df, alphabet))
+            try: self.plugin.fit(GenericDataLoader(_plain(df, alphabet), target_column=str(target) if str(target) in names else names[-1]))
             except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AssertionError) as e:
                 raise InputError(f"synthcity's {self.name} failed on the table ({type(e).__name__})", "", "Try another method, or fewer columns", "plugin-failed") from e
         if self.private: self.seed = None
@@ -118,9 +146,9 @@ class Plugin:
     def draw_table(self, n: int, rng, alphabet) -> pd.DataFrame:
         "n rows with the table's own types."
         import torch
-        torch.manual_seed(int(rng.integers(2 ** 31)))
-        np.random.seed(int(rng.integers(2 ** 31)))
-        with warnings.catch_warnings():
+        with _drawing(self.plugin), warnings.catch_warnings():
+            torch.manual_seed(int(rng.integers(2 ** 31)))
+            np.random.seed(int(rng.integers(2 ** 31)))
             warnings.simplefilter("ignore")
             return _again(self.plugin.generate(count=n).dataframe().reset_index(drop=True).head(n), alphabet, rng)
 

@@ -240,7 +240,7 @@ TRIED = ("nflow/20", "tvae/40", "bayesian_network")
 
 
 def plugins(known, held, target, rows=4000):
-    "The same plugin with the same settings, twice each way, in turns: the lesser CPU seconds, the mean of the rest."
+    "The same plugin with the same settings and two seeds each way, in turns: the lesser CPU seconds, the mean of the rest."
     known, held, out = known.head(rows), held.head(rows), []
     with tempfile.TemporaryDirectory() as folder:
         for name in TRIED:
@@ -258,7 +258,7 @@ def both_ways(name, known, held, target, folder, times=2):
     found = {way: [] for way in ("synthcity ", "healthlab synthcity:")}
     for n in range(times):
         for way, runs in found.items():
-            with tempfile.TemporaryDirectory(dir=folder) as own: got = drawn_by(way + name, "Adult", known, target, own, more=0, again=True)
+            with tempfile.TemporaryDirectory(dir=folder) as own: got = drawn_by(f"{way}{name}+{n}", "Adult", known, target, own, more=0, again=True)
             if got is None or got[0] is None: return None
             _, (a, s, b) = comparable(known, got[0], held)
             points = Points(a, 20)

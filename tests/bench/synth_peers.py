@@ -4,7 +4,8 @@
 
 `sdv GaussianCopula|CTGAN|TVAE`, `synthcity ctgan|arf|ddpm` by hand, `mostlyai`, or `healthlab METHOD [epsilon]`. A network that trains for a fixed number
 of epochs gets as many as fit into BUDGET seconds of processor time, by the time its first ones take; the name says so where that is fewer than its default.
-`synthcity NAME/N` and `healthlab synthcity:NAME/N` train for N epochs; NAME/N=VALUE names another setting than n_iter. `more` is how many rows are drawn besides; healthlab
+`synthcity NAME/N` and `healthlab synthcity:NAME/N` train for N epochs; NAME/KEY=VALUE names another setting than n_iter; +SEED behind
+it is the seed, 0 otherwise. `more` is how many rows are drawn besides; healthlab
 draws them in batches of which none is kept.
 """
 import json
@@ -58,22 +59,23 @@ def sdv(name, table, target):
 
 
 def setting(name):
-    "NAME/N or NAME/KEY=N: the name, and the settings."
+    "NAME/N or NAME/KEY=N, and +SEED: the name, the settings, and the seed."
+    name, _, seed = name.partition("+")
     name, _, value = name.partition("/")
     key, _, number = value.rpartition("=")
-    return name, {key or "n_iter": int(number)} if value else {}
+    return name, {key or "n_iter": int(number)} if value else {}, int(seed or 0)
 
 
 def synthcity(name, table, target):
     "Without healthlab's interface, but for the loading: the plugin's own class, defaults, fit and generate."
     from healthlab.synth.plugins import plugin_class
-    name, settings = setting(name)
+    name, settings, seed = setting(name)
     made, usual = plugin_class(name), None if settings else {"ctgan": 2000, "ddpm": 1000}.get(name)
     from synthcity.plugins.core.dataloader import GenericDataLoader  # what it needs of packages that are absent is stood in for by now
     load = lambda: GenericDataLoader(table, target_column=target)
     n = epochs(lambda k: made(n_iter=k).fit(load()), usual) if usual else None
     class ByHand:
-        def __init__(self): self.plugin = made(n_iter=n) if n else made(**settings)
+        def __init__(self): self.plugin = made(random_state=seed, **({"n_iter": n} if n else settings))
         def fit(self, _): self.plugin.fit(load())
         def sample(self, k): return self.plugin.generate(count=k).dataframe()
     return named(f"synthcity {name}", n, usual), ByHand
@@ -89,14 +91,13 @@ def mostlyai(_, table, target):
 def healthlab(how, table, target):
     from healthlab.synth import fit
     method, _, epsilon = how.partition(" ")
-    settings = {}
+    settings, seed = None, 0
     if method.startswith("synthcity:"):  # the same number of epochs as by hand
-        method, chosen = setting(method)
-        settings = {"settings": chosen} if chosen else {}
+        method, settings, seed = setting(method)
         from healthlab.synth.plugins import plugin_class
         plugin_class(method.removeprefix("synthcity:"))  # loaded before the clock, as by hand
     class Ours:
-        def fit(self, t): self.g = fit(t, method, float(epsilon) if epsilon else None, target=target, **settings)
+        def fit(self, t): self.g = fit(t, method, float(epsilon) if epsilon else None, seed, target=target, settings=settings or None)
         def sample(self, k): return self.g.sample(k)
         def stream(self, k): return sum(len(part) for part in self.g.batches(k))
     return f"healthlab {method}" + (f", epsilon {epsilon}" if epsilon else ""), Ours

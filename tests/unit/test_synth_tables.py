@@ -202,6 +202,22 @@ def test_a_fixed_noise_seed_repeats_and_is_called_not_private():
     assert Plugin("dpgan", seed=0).seed != Plugin("dpgan", seed=0).seed and Plugin("ctgan", seed=7).seed == 7, "a plugin's noise follows the public seed"
 
 
+def test_a_plugin_is_given_letters_and_what_it_draws_is_spelt_with_them():
+    from healthlab.synth.columns import alphabet_of, kinds_of
+    from healthlab.synth.plugins import _again, _plain
+    r = np.random.default_rng(0)
+    t = pd.DataFrame({"dose": [0] * 160 + list(range(100, 500, 10)), "hb": np.where(r.random(200) < .2, np.nan, r.normal(13, 1, 200)), "seen": pd.Timestamp("2024-01-01") + pd.to_timedelta(r.integers(0, 400, 200), "D")})
+    letters = alphabet_of(t, kinds_of(t))
+    plain = _plain(t, letters)
+    assert list(plain) == ["dose", "hb", "hb (missing)", "seen"] and not plain.isna().any().any()
+    assert all(sorted(plain[c].unique()) == list(range(plain[c].nunique())) for c in t), "bayesian_network mixes up whole numbers that do not count from 0"
+    assert plain.hb.nunique() < 25, "a plugin sees single people's numbers"
+    again = _again(plain, letters, r)
+    assert (letters.encode(again) == letters.encode(t)).all() and (again.dtypes == t.dtypes).all()
+    off = _again(plain.head(3).assign(dose=[.3, -3., 900.], hb=[-9., 1.6, 90.]).assign(**{"hb (missing)": ["no", "no", "yes"]}), letters, r)
+    assert off.dose.tolist()[:2] == [0, 0] and 400 < off.dose[2] < 500 and (letters.encode(off)[:2, 1] == [0, 2]).all() and np.isnan(off.hb[2])
+
+
 def test_dp_sgd_learns_within_its_epsilon():
     import torch
     from healthlab.synth.dpsgd import noise_for, privately, spent
