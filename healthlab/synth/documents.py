@@ -43,7 +43,7 @@ def kinds_for(notes: list, record: list, most: int = 30) -> list[str]:
     return [n.record[0] for n in sorted(alike, key=lambda n: abs(int(_years(n.record) or -1000) - years))[:most]]
 
 def charts(lake, notes: list, seed: int = 0, n: int = None) -> list[tuple[str, str, list]]:
-    "(patient, date, record) of synthetic patients, one encounter of each: the last but for chance. The record begins with a kind of note, as often as people alike have it among `notes`."
+    "(patient, date, record) of synthetic patients, one encounter of each, any of theirs as notes are of any. The record begins with a kind of note, as often as people alike have it among `notes`."
     rng, people = np.random.default_rng([seed, 3]), dict(_resources(lake, "synthetic", "Patient"))
     if not people: raise InputError("there are no synthetic patients to write notes to", "zone synthetic", "Make them first: healthlab synth histories", "zone-empty")
     items, seen, out = defaultdict(list), defaultdict(list), []
@@ -52,25 +52,26 @@ def charts(lake, notes: list, seed: int = 0, n: int = None) -> list[tuple[str, s
     for p, r in _resources(lake, "synthetic", "Encounter"): seen[p].append(r["period"]["start"][:10])
     who = sorted(p for p in people if seen[p])
     for p in (who if n is None else [who[i % len(who)] for i in range(n)]):
-        date = sorted(seen[p])[-1 - int(rng.integers(min(4, len(seen[p]))))]
+        date = sorted(seen[p])[int(rng.integers(len(seen[p])))]
         record = record_of(people[p], items[p], date)
         kinds = kinds_for(notes, record)
         out.append((p, date, [kinds[int(rng.integers(len(kinds)))], *record]))
     return out
 
 EACH = 6 # notes of one patient: whose eighty notes say the same of them would be learnt by heart
-STEPS = 450 # batches to learn at the least: after fewer a model of few notes writes no sentence
+STEPS = 900 # batches to learn at the least: after fewer a model of few notes writes no sentence
 
 def whose(notes: list) -> list[str]:
     "Whose each note is; one that names nobody is a patient's of its own."
     return [n.patient or f"#{i}" for i, n in enumerate(notes)]
 
 def parted(notes: list, seed: int, most: int, each: int = EACH) -> tuple[list, list]:
-    "Notes to learn from, at most `most`, and notes of other patients; `each` of a patient at most, and no text twice: one in both parts, or of two patients, would be no leak to any test."
+    "Notes to learn from, at most `most`, and notes of other patients; `each` of a patient at most (more where even so there are fewer than `most`, from each as many), and no text twice: one in both parts, or of two patients, would be no leak to any test."
     rng, by, once = np.random.default_rng(seed), defaultdict(list), {}
     for p, n in zip(whose(notes), notes): once.setdefault(n.text, (p, n))
     for p, n in once.values(): by[p].append(n)
     names = sorted(by)
+    each = max(each, most // len(names))
     order = [names[i] for i in rng.permutation(len(names))]
     out = set(order[:max(1, int(len(order) * settings().float("synth", "holdout")))])
     some = {p: [by[p][i] for i in sorted(rng.permutation(len(by[p]))[:each])] for p in order}

@@ -14,7 +14,7 @@ from healthlab.hospital import Hospital
 from healthlab.lake import Lake
 from healthlab.synth import load, save, synthesize_notes
 from healthlab.synth.documents import charts, heeded, judge_notes, kinds_for, membership, parted
-from healthlab.synth.notes import Written, allowed, cleaned, fit_notes, lake_notes, record_of, worded, _read, _rows, _spelt
+from healthlab.synth.notes import Written, allowed, cleaned, common_words, fit_notes, lake_notes, record_of, worded, _Heeding, _Lexicon, _read, _rows, _spelt
 from healthlab.synth.retelling import Told, words_of
 from notebooks import scratch
 
@@ -69,10 +69,37 @@ def test_an_age_is_said_of_every_record_and_words_without_an_item_of_any():
         return Written(text, ["Visit", sex, f"{20 + i} years", ill], [(*at(f"{20 + i} year-old"), "Age"), (*at("non-"), "Age"), (*at("17"), "Age"), (*at(f" {sex}"), "Gender"), (*at(ill.casefold()), "Diagnosis"), (*at("influenza"), "Diagnosis")], f"p{i}")
     found = worded([note(i) for i in range(40)])
     words = lambda label, *record: allowed(found[label][1], ["Visit", *record])
-    assert words("Age", "male", "71 years") == ["71 year-old", "17", "non-"] and not words("Age", "male", "0 years"), "an infant's age is said in months: the model says it"
-    assert words("Gender", "female", "71 years") == [" female"] and words("Gender", "male") == [" male"]
-    assert words("Diagnosis", "male", "Tuberculosis") == ["tuberculosis", "influenza"] and not words("Diagnosis", "male", "Gout"), "nothing of it in the notes: the model is left alone"
+    assert words("Age", "male", "71 years") == (["71 year-old"], ["17", "non-"]) and words("Age", "male", "0 years") == ([], []), "an infant's age is said in months: the model says it"
+    assert words("Gender", "female", "71 years") == ([" female"], []) and words("Gender", "male") == ([" male"], [])
+    assert words("Diagnosis", "male", "Tuberculosis") == (["tuberculosis"], ["influenza"]) and words("Diagnosis", "male", "Gout") == ([], []), "nothing of it in the notes: the model is left alone"
     assert all(share == 1. for share, _ in found.values())
+
+
+def test_what_goes_with_no_item_comes_where_the_model_says(writer):
+    import torch
+    ids = lambda text: writer.words(text, add_special_tokens=False)["input_ids"]
+    heeding = _Heeding(writer.words, {"MedicationName": (1., {"aspirin": ["aspirin"], "": ["metformin"]})}, [["aspirin"]] * 200, np.random.default_rng(0))
+    heeding.told([writer.words.convert_tokens_to_ids("<|MedicationName|>")] * 200)
+    p = torch.full((200, len(writer.words)), 1e-9)
+    p[:, ids("ramipril")[0]], p[:, ids("metformin")[0]] = .7, .3 # of the record's words the model thinks nothing: they come all the same, where no free ones do
+    came = Counter(heeding.narrowed(p).argmax(1).tolist())
+    assert {*came} == {ids("aspirin")[0], ids("metformin")[0]} and 100 < came[ids("aspirin")[0]] < 180, came
+
+
+def test_no_words_are_made_up(writer):
+    common = common_words([short(i, " Seldom." if i < 4 else " Often.") for i in range(20)])
+    assert {"seen", "ramipril", "often"} <= common and not {"seldom", "90"} & common, "four patients' word is nobody else's"
+    lexicon = _Lexicon(writer.words, common, [["female", "Quinsy"], ["male"]])
+    def may(i, text, mark=""):
+        lexicon.open = ["", ""]
+        ids = writer.words(text, add_special_tokens=False)["input_ids"]
+        for t in [*ids, *([writer.words.convert_tokens_to_ids(mark)] if mark else [])]:
+            if not lexicon.may(i)[t]: return False
+            lexicon.told([t] * 2)
+        return True
+    assert may(0, "Seen often, takes quinsy 1234.5", "<|end|>") and not may(1, "quinsy ") and not may(0, "Seldom."), "what the record has may be said in its note"
+    assert not may(0, "takest") and may(0, "take") and not may(0, "take", "<|end|>") and not may(0, "take", "<|/|>") and may(0, "takes", "<|/|>") and not may(0, "takesramipril ")
+    for told in writer.sample([["female", DRUGS[i % 3]] for i in range(9)], seed=5, temperature=3.): assert {w for w in words_of(told.text) if w.isalpha()} <= writer.common | {"female"}
 
 
 def test_words_that_often_stand_beside_an_item_by_chance_do_not_stand_for_it():
@@ -234,7 +261,8 @@ def test_an_attacker_is_judged_among_notes_of_a_kind_and_by_patients():
 def test_few_notes_of_a_patient_are_learnt_and_nobody_is_on_both_sides():
     notes = [Written(f"n{i}", ["note"], [], f"p{i % 8}") for i in range(320)] + [Written(f"m{i}", ["note"]) for i in range(60)]
     known, kept_out = parted(notes, 0, 700)
-    for part in (known, kept_out): assert max(Counter(n.patient for n in part if n.patient).values(), default=0) <= 6
+    for part in (known, kept_out): assert max(Counter(n.patient for n in part if n.patient).values(), default=0) <= 10, "700 notes of 68 patients: ten of each"
+    assert max(Counter(n.patient for part in parted(notes, 0, 100) for n in part if n.patient).values()) <= 6
     assert not {n.patient for n in known if n.patient} & {n.patient for n in kept_out if n.patient} and not {n.text for n in known} & {n.text for n in kept_out}
     assert min(sum(not n.patient for n in part) for part in (known, kept_out)) >= 5, "notes of nobody known are each another's"
     twice = parted([Written(f"n{i % 20}", ["note"], [], f"p{i}") for i in range(60)], 0, 700)
