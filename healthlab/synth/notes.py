@@ -240,7 +240,7 @@ class _Heeding:
     def __init__(self, words, said, records, rng):
         self.close, self.rng, self.at = words.convert_tokens_to_ids("<|/|>"), rng, [None] * len(records)
         self.opens = {words.convert_tokens_to_ids(f"<|{label}|>"): (label, share) for label, (share, _) in said.items()}
-        self.paths = [{label: [self.path(words, x) for x in allowed(by, r)] for label, (_, by) in said.items()} for r in records]
+        self.paths = [{label: [self.path(words, x) for x in allowed(by, r) if x] for label, (_, by) in said.items()} for r in records]
 
     def path(self, words, told) -> dict:
         "Token -> what may follow it."
@@ -254,7 +254,7 @@ class _Heeding:
         for i, node in enumerate(self.at):
             if not node: continue
             if isinstance(node, list): # a label has just opened: whether what goes with no item comes here, the model says
-                has, free = node
+                has, free = node[0], node[-1]
                 self.at[i] = node = free if self.rng.random() < float(p[i, [*free.keys() - has.keys()]].sum()) else has
             ids = list(node)
             kept = p[i, ids] + 1e-12
@@ -266,7 +266,7 @@ class _Heeding:
         "What was drawn."
         for i, t in enumerate(tokens):
             if self.at[i]: self.at[i] = self.at[i].get(t)
-            elif t in self.opens and self.rng.random() < self.opens[t][1]: self.at[i] = self.paths[i][self.opens[t][0]] if self.paths[i][self.opens[t][0]][0] else None
+            elif t in self.opens and self.rng.random() < self.opens[t][1]: self.at[i] = self.paths[i][self.opens[t][0]]
 
 # %% ../../nbs/library/60_synth/68g_notes.ipynb #68634070
 def common_words(notes: list, floor: int = 5) -> frozenset:
@@ -276,12 +276,15 @@ def common_words(notes: list, floor: int = 5) -> frozenset:
         for w in _words(_MARK.sub(" ", _spelt(n))): whose[w].add(n.patient or i)
     return frozenset(w for w, who in whose.items() if len(who) >= floor)
 
+def _starts(words) -> frozenset: return frozenset(w[:k] for w in words for k in range(1, len(w) + 1))
+
 def _piece(text: str) -> tuple:
     "Of a token's text: what it adds to the word before it, whether that word ends here, the words after it, and the one it leaves open."
     head, tail = re.match(r"\w*", text)[0], re.search(r"\w*$", text)[0]
     if len(head) == len(text) > 0: return head, False, (), ""
     return head, True, (*re.findall(r"\w+|\ufffd", text[len(head):len(text) - len(tail)]),), tail
 
+# %% ../../nbs/library/60_synth/68g_notes.ipynb #3887ec55
 class _Lexicon:
     "Which tokens may come next in each note so that no word is made up."
     def __init__(self, words, common, records):
@@ -316,8 +319,6 @@ class _Lexicon:
         for i, t in enumerate(tokens if self.common is not None else ()):
             head, ends, _, tail = self.pieces[t]
             self.open[i] = tail if ends else self.open[i] + head
-
-def _starts(words) -> frozenset: return frozenset(w[:k] for w in words for k in range(1, len(w) + 1))
 
 # %% ../../nbs/library/60_synth/68g_notes.ipynb #7ce2f5be
 def _sampled(model, ids, mask, most, end, draw, temperature, likely, heeding, lexicon):
