@@ -220,7 +220,7 @@ def worded(notes: list, floor: int = 5) -> dict:
         total[label] += times
         if (label, _NUMBER.sub("#", words)) in ages: item, both = AGE, 0
         else:
-            fits = [(bool(_words(words, 4) & _words(h, 4)), n, -items[h], h) for h, n in has.items() if n >= .5 * times and not _AGE.fullmatch(h)]
+            fits = [(bool(_words(words, 4) & _words(h, 4)) and not _AGE.fullmatch(h), n, -items[h], h) for h, n in has.items() if n >= .5 * times]
             _, both, _, item = max((x for x in fits if x[0] or x[1] >= .8 * times and x[1] * len(notes) >= 2 * times * -x[2]), default=(False, 0, 0, FREE))
             if len(who) >= floor or item and _words(words) <= _words(item): out[label].setdefault(item, []).append(words)
         if item != FREE: heeded[label], told[label] = heeded[label] + both, told[label] + times
@@ -270,10 +270,10 @@ class _Heeding:
 
 # %% ../../nbs/library/60_synth/68g_notes.ipynb #68634070
 def common_words(notes: list, floor: int = 5) -> frozenset:
-    "Words, in small letters, that `floor` patients' notes have."
+    "Words, as they are spelt, that `floor` patients' notes have."
     whose = defaultdict(set)
     for i, n in enumerate(notes):
-        for w in _words(_MARK.sub(" ", _spelt(n))): whose[w].add(n.patient or i)
+        for w in {*re.findall(r"\w+", _MARK.sub(" ", _spelt(n)))}: whose[w].add(n.patient or i)
     return frozenset(w for w, who in whose.items() if len(who) >= floor)
 
 def _starts(words) -> frozenset: return frozenset(w[:k] for w in words for k in range(1, len(w) + 1))
@@ -288,12 +288,12 @@ def _piece(text: str) -> tuple:
 class _Lexicon:
     "Which tokens may come next in each note so that no word is made up."
     def __init__(self, words, common, records):
-        self.common, self.open, self.own = common, [""] * len(records), [frozenset(w for h in r for w in _words(h)) for r in records]
+        self.common, self.open, self.own = common, [""] * len(records), [frozenset(x for h in r for w in re.findall(r"\w+", h) for x in (w, w.lower(), w.capitalize())) for r in records]
         if common is None: return
         self.starts, self.begun, self.seen = _starts(common), [_starts(own) for own in self.own], {}
-        self.pieces = [("", True, (), "") if t in words.all_special_tokens or _MARK.fullmatch(t) else _piece(words.decode([i], clean_up_tokenization_spaces=False).casefold()) for i, t in enumerate(words.convert_ids_to_tokens(range(len(words))))]
-        self.heads, self.head = np.unique([p[0] for p in self.pieces], return_inverse=True)
-        self.ends = np.array([p[1] for p in self.pieces])
+        self.pieces = [("", True, (), "") if t in words.all_special_tokens or _MARK.fullmatch(t) else _piece(words.decode([i], clean_up_tokenization_spaces=False)) for i, t in enumerate(words.convert_ids_to_tokens(range(len(words))))]
+        heads, self.head = np.unique([p[0] for p in self.pieces], return_inverse=True)
+        self.heads, self.ends = heads.tolist(), np.array([p[1] for p in self.pieces])
         self.inner = [np.array([all(self.word(w, i) for w in p[2]) and self.start(p[3], i) for p in self.pieces]) for i in range(len(records))]
 
     def word(self, w, i): return not w or w.isdigit() or w in self.common or w in self.own[i]
@@ -307,12 +307,12 @@ class _Lexicon:
     def narrowed(self, p, within):
         "Probabilities with those of other tokens 0; `within` a label whose words are told anyway, as they are."
         import torch
-        for i, node in enumerate(within):
-            if self.common is None or node: continue
-            if (i, self.open[i]) not in self.seen: self.seen[i, self.open[i]] = torch.from_numpy(self.may(i))
-            kept = p[i] * self.seen[i, self.open[i]]
-            if kept.sum() > 0: p[i] = kept / kept.sum()
-        return p
+        if self.common is None: return p
+        for i, o in enumerate(self.open):
+            if (i, o) not in self.seen: self.seen[i, o] = torch.from_numpy(self.may(i))
+        kept = p * torch.stack([self.seen[x] if not node else torch.ones_like(self.seen[x]) for x, node in zip(enumerate(self.open), within)])
+        total = kept.sum(1, keepdim=True)
+        return torch.where(total > 0, kept / total.clamp(min=1e-30), p)
 
     def told(self, tokens: list):
         "What was drawn."

@@ -13,7 +13,7 @@ from healthlab.fhir.model import validate
 from healthlab.hospital import Hospital
 from healthlab.lake import Lake
 from healthlab.synth import load, save, synthesize_notes
-from healthlab.synth.documents import charts, heeded, judge_notes, kinds_for, membership, parted
+from healthlab.synth.documents import charts, heeded, judge_notes, kinds_for, membership, parted, _expected
 from healthlab.synth.notes import Written, allowed, cleaned, common_words, fit_notes, lake_notes, record_of, worded, _Heeding, _Lexicon, _read, _rows, _spelt
 from healthlab.synth.retelling import Told, words_of
 from notebooks import scratch
@@ -88,7 +88,7 @@ def test_what_goes_with_no_item_comes_where_the_model_says(writer):
 
 def test_no_words_are_made_up(writer):
     common = common_words([short(i, " Seldom." if i < 4 else " Often.") for i in range(20)])
-    assert {"seen", "ramipril", "often"} <= common and not {"seldom", "90"} & common, "four patients' word is nobody else's"
+    assert {"Seen", "ramipril", "Often"} <= common and not {"seen", "Seldom", "90"} & common, "four patients' word is nobody else's"
     lexicon = _Lexicon(writer.words, common, [["female", "Quinsy"], ["male"]])
     def may(i, text, mark=""):
         lexicon.open = ["", ""]
@@ -97,9 +97,9 @@ def test_no_words_are_made_up(writer):
             if not lexicon.may(i)[t]: return False
             lexicon.told([t] * 2)
         return True
-    assert may(0, "Seen often, takes quinsy 1234.5", "<|end|>") and not may(1, "quinsy ") and not may(0, "Seldom."), "what the record has may be said in its note"
-    assert not may(0, "takest") and may(0, "take") and not may(0, "take", "<|end|>") and not may(0, "take", "<|/|>") and may(0, "takes", "<|/|>") and not may(0, "takesramipril ")
-    for told in writer.sample([["female", DRUGS[i % 3]] for i in range(9)], seed=5, temperature=3.): assert {w for w in words_of(told.text) if w.isalpha()} <= writer.common | {"female"}
+    assert may(0, "Seen. Often Takes quinsy 1234.5", "<|end|>") and not may(1, "quinsy ") and not may(0, "Seldom.") and not may(0, "TakeS "), "what the record has may be said in its note"
+    assert not may(0, "Takest") and may(0, "Take") and not may(0, "Take", "<|end|>") and not may(0, "Take", "<|/|>") and may(0, "Takes", "<|/|>") and not may(0, "Takesramipril ")
+    for told in writer.sample([["female", DRUGS[i % 3]] for i in range(9)], seed=5, temperature=3.): assert {w for w in words_of(told.text) if w.isalpha()} <= {w.casefold() for w in writer.common} | {"female"}
 
 
 def test_words_that_often_stand_beside_an_item_by_chance_do_not_stand_for_it():
@@ -274,6 +274,22 @@ def test_people_get_the_kinds_of_notes_that_people_alike_have(ward):
     assert {*kinds_for(notes, ["male", "70 years"])} == {"Urology"} and {*kinds_for(notes, ["male", "4 years"], 5)} == {"Well child"} and {*kinds_for(notes, ["female", "4 years"])} == {"Obstetrics"}
     assert {*kinds_for(notes, ["unknown"], 99)} == {"Obstetrics", "Well child", "Urology"}
     assert {record[0] for _, _, record in charts(ward, notes)} == {"Obstetrics"}, "the ward's patients are women"
+
+
+def test_length_and_labels_are_those_of_notes_with_records_as_long():
+    note = lambda items, words, who="": Written("word " * words, ["note", *map(str, range(items))], [(0, 4, "Diagnosis")] * words, who)
+    real = [note(2, 10, f"p{i}") for i in range(60)] + [note(12, 40, f"q{i}") for i in range(30)]
+    ill = lambda t: _expected(t, real, lambda n: len(n.spans))
+    assert ill([note(2, 1)] * 4) == 10 and ill([note(12, 1)] * 4) == 40 and ill([note(14, 1), note(2, 1)]) == 25
+    assert _expected([note(2, 1)], real[:5], lambda n: len(n.text.split())) == 10, "few notes"
+
+
+def test_infants_are_said_to_be_months_old_and_nobody_else():
+    def note(i):
+        years, words = (0, f"{3 + i % 4} month-old") if i % 3 == 0 else (30 + i, f"{30 + i} year-old")
+        return Written(f"A {words}.", ["male", f"{years} years"], [(2, 2 + len(words), "Age")], f"p{i}")
+    by = worded([note(i) for i in range(90)])["Age"][1]
+    assert allowed(by, ["male", "0 years"])[0] == [f"{k} month-old" for k in (3, 4, 5, 6)] and allowed(by, ["male", "64 years"]) == (["64 year-old"], [])
 
 
 def test_whether_a_record_is_heeded_is_asked_with_another_patients():
