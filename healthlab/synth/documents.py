@@ -114,8 +114,8 @@ def judge_notes(writer: NoteWriter, written: list, known: list, kept_out: list, 
     attack, reads, (most, alone), s = membership(written, known, kept_out), heeded(writer, kept_out, seed), limits(), settings()
     gap, given_up, shadow = s.float("synth", "note_gap"), s.float("synth", "given_up_most"), s.float("synth", "shadow_most")
     named, lost = sum(f == "identifier" for f in writer.faults(written)), 1 - len(written) / asked
-    rules = [Rule("identifiers", named, 0., named == 0, "written notes in which the de-identification scan finds something"), Rule("longest run of words", int(shared.max()), most, shared.max() <= most, "shared with any one note learnt from"),
-             Rule("longest run, one patient's alone", int(own.max()), alone, own.max() <= alone, "words of which every six are one patient's alone"),
+    rules = [Rule("identifiers", named, 0., named == 0, "written notes in which the de-identification scan finds something"), Rule("longest run of words", int(shared.max()), most, bool(shared.max() <= most), "shared with any one note learnt from"),
+             Rule("longest run, one patient's alone", int(own.max()), alone, bool(own.max() <= alone), "words of which every six are one patient's alone"),
              Rule("membership, runs of words", attack["low"], shadow, attack["low"] <= shadow, "AUROC of telling notes learnt from by what the written ones share with them, lower bound of its 95 % interval"),
              Rule("given up", lost, given_up, lost <= given_up, "share of records to which no note could be given"), Rule("length", abs(long - 1), gap, abs(long - 1) <= gap, "words a note, away from real notes' with records as long")]
     if any(n.spans for n in kept_out): rules.append(Rule("labels", abs(labels - 1), gap, abs(labels - 1) <= gap, "labels a note, away from real notes' with records as long"))

@@ -12,6 +12,7 @@ from healthlab.core.errors import InputError, KeyUnavailable
 from healthlab.fhir.model import validate
 from healthlab.hospital import Hospital
 from healthlab.lake import Lake
+from healthlab.release import scan
 from healthlab.synth import load, save, synthesize_notes
 from healthlab.synth.documents import charts, heeded, judge_notes, kinds_for, membership, parted, _expected
 from healthlab.synth.notes import Written, allowed, cleaned, common_words, fit_notes, lake_notes, record_of, worded, _Heeding, _Lexicon, _read, _rows, _spelt
@@ -228,10 +229,15 @@ def ward(tmp_path, monkeypatch):
     return lake
 
 
-def test_notes_are_written_to_synthetic_patients_and_kept_when_the_card_passes(ward, monkeypatch):
+def test_notes_are_written_to_synthetic_patients_and_kept_when_the_card_passes(ward, monkeypatch, tmp_path):
     for k, v in {"NOTE_GAP": ".6", "GIVEN_UP_MOST": ".7"}.items(): monkeypatch.setenv(f"HEALTHLAB_SYNTH_{k}", v)
     made = synthesize_notes(ward, settings=SMALL, reason="teaching")
     assert made.card.passed and "Longest runs of words" in made.card.to_html() and made.learnt == 104 and made.asked == 12 and made.writer.figures()["left out: nobody on record"] == 5, made.card
+    assert all(r["passed"] is True for r in json.loads(made.card.to_json())["rules"])
+    made.card.found["generator"]["tokens"] = 101589
+    for kind, text in (("html", made.card.to_html()), ("json", made.card.to_json())):
+        (tmp_path / f"card.{kind}").write_text(text)
+        assert not scan(tmp_path / f"card.{kind}").findings, "a card may leave"
     rows, labels = ward.read("synthetic", "DocumentReference").to_pylist(), ward.read("synthetic", "note_entity").to_pylist()
     assert len(rows) == len(made.notes) == made.figures()["notes"] and {r["patient"] for r in rows} <= {f"s{i}" for i in range(12)}
     text = {r["id"]: base64.b64decode(json.loads(r["resource"])["content"][0]["attachment"]["data"]).decode() for r in rows}
