@@ -195,7 +195,7 @@ def _bars(curve: dict) -> str:
 
 # %% ../../nbs/library/60_synth/67_card.ipynb #eb6b4f7c
 def _table(rows, head) -> str:
-    cell = lambda v: f"{v:.4g}" if isinstance(v, float) else html.escape(str(v))
+    cell = lambda v: f"{v:.4g}" if isinstance(v, float) else f"{v:,}" if type(v) is int else html.escape(str(v)) # six digits in a row read like somebody's number
     return "<table><tr>" + "".join(f"<th>{html.escape(h)}</th>" for h in head) + "</tr>" + "".join("<tr>" + "".join(f"<td>{cell(v)}</td>" for v in r) + "</tr>" for r in rows) + "</table>"
 
 _LEAKS = {"copies": "synthetic rows that lie much nearer to one training person than to anybody else", "membership": "people to whom a synthetic row comes nearer than other people do (density ratio, as in DOMIAS)",

@@ -15,7 +15,7 @@ from healthlab.synth.retelling import Told, spread, words_of
 
 COMMAND = "python tests/bench/bench_notes.py"
 LABELS = ("Diagnosis", "MedicationName", "Dosage", "SymptomOrSign")
-SETTINGS = {"width": 128, "epochs": 5, "batch": 8}
+SETTINGS = {"width": 128, "epochs": 5, "batch": 8, "context": 1536}
 
 
 def row(name, figure, unit, asked="", peer="", peer_figure=None): return {"name": name, "figure": figure, "unit": unit, "peer": peer, "peer_figure": peer_figure, "ratio": None, "asked": asked, "command": COMMAND}

@@ -12,9 +12,10 @@ from healthlab.core.errors import InputError, KeyUnavailable
 from healthlab.fhir.model import validate
 from healthlab.hospital import Hospital
 from healthlab.lake import Lake
+from healthlab.release import scan
 from healthlab.synth import load, save, synthesize_notes
-from healthlab.synth.documents import heeded, judge_notes, membership, parted
-from healthlab.synth.notes import Written, cleaned, fit_notes, lake_notes, record_of, worded, _read, _spelt
+from healthlab.synth.documents import charts, heeded, judge_notes, kinds_for, membership, parted, _expected
+from healthlab.synth.notes import Written, allowed, cleaned, common_words, fit_notes, lake_notes, record_of, worded, _Heeding, _Lexicon, _read, _rows, _spelt
 from healthlab.synth.retelling import Told, words_of
 from notebooks import scratch
 
@@ -58,9 +59,61 @@ def test_words_stand_for_the_item_of_the_record_they_go_with():
         return Written(text, ["female", f"{20 + i % 40} years", *(["Hypertension"] if ill else ["Asthma (disorder)"]), "aspirin"], [(4, text.index("."), "Diagnosis"), (len(text) - 5, len(text) - 1, "Symptom")], f"p{i // 2}")
     found = worded([note(i) for i in range(60)])
     assert found == {"Diagnosis": (1., {"Hypertension": ["HTN", "high blood pressure"], "Asthma (disorder)": ["asthma"]})}, "what one patient's notes say is not kept; how anybody feels is nothing the record decides"
-    assert worded([note(i) for i in range(8)]) == {}, "too few patients"
+    assert worded([note(i) for i in range(8)]) == {"Diagnosis": (1., {"Asthma (disorder)": ["asthma"]})}, "too few patients: what is left are words the item has itself"
 
 
+def test_an_age_is_said_of_every_record_and_words_without_an_item_of_any():
+    def note(i):
+        sex, ill = ("male", "female")[i % 2], ("Tuberculosis", "Sprain of ankle")[i // 2 % 2]
+        text = f"{20 + i} year-old non-hispanic {sex} with {ill.casefold()}; influenza vaccine; has smoked since 17."
+        at = lambda w: (text.index(w), text.index(w) + len(w))
+        return Written(text, ["Visit", sex, f"{20 + i} years", ill], [(*at(f"{20 + i} year-old"), "Age"), (*at("non-"), "Age"), (*at("17"), "Age"), (*at(f" {sex}"), "Gender"), (*at(ill.casefold()), "Diagnosis"), (*at("influenza"), "Diagnosis")], f"p{i}")
+    found = worded([note(i) for i in range(40)])
+    words = lambda label, *record: allowed(found[label][1], ["Visit", *record])
+    assert words("Age", "male", "71 years") == (["71 year-old"], ["17", "non-"]) and words("Age", "male", "0 years") == ([], []), "an infant's age is said in months: the model says it"
+    assert words("Gender", "female", "71 years") == ([" female"], []) and words("Gender", "male") == ([" male"], [])
+    assert words("Diagnosis", "male", "Tuberculosis") == (["tuberculosis"], ["influenza"]) and words("Diagnosis", "male", "Gout") == ([], []), "nothing of it in the notes: the model is left alone"
+    assert all(share == 1. for share, _ in found.values())
+
+
+def test_what_goes_with_no_item_comes_where_the_model_says(writer):
+    import torch
+    ids = lambda text: writer.words(text, add_special_tokens=False)["input_ids"]
+    heeding = _Heeding(writer.words, {"MedicationName": (1., {"aspirin": ["aspirin"], "": ["metformin"]})}, [["aspirin"]] * 200, np.random.default_rng(0))
+    heeding.told([writer.words.convert_tokens_to_ids("<|MedicationName|>")] * 200)
+    p = torch.full((200, len(writer.words)), 1e-9)
+    p[:, ids("ramipril")[0]], p[:, ids("metformin")[0]] = .7, .3 # of the record's words the model thinks nothing: they come all the same, where no free ones do
+    came = Counter(heeding.narrowed(p).argmax(1).tolist())
+    assert {*came} == {ids("aspirin")[0], ids("metformin")[0]} and 100 < came[ids("aspirin")[0]] < 180, came
+
+
+def test_no_words_are_made_up(writer):
+    common = common_words([short(i, " Seldom." if i < 4 else " Often.") for i in range(20)])
+    assert {"Seen", "ramipril", "Often"} <= common and not {"seen", "Seldom", "90"} & common, "four patients' word is nobody else's"
+    lexicon = _Lexicon(writer.words, common, [["female", "Quinsy"], ["male"]])
+    def may(i, text, mark=""):
+        lexicon.open = ["", ""]
+        ids = writer.words(text, add_special_tokens=False)["input_ids"]
+        for t in [*ids, *([writer.words.convert_tokens_to_ids(mark)] if mark else [])]:
+            if not lexicon.may(i)[t]: return False
+            lexicon.told([t] * 2)
+        return True
+    assert may(0, "Seen. Often Takes quinsy 1234.5", "<|end|>") and not may(1, "quinsy ") and not may(0, "Seldom.") and not may(0, "TakeS "), "what the record has may be said in its note"
+    assert not may(0, "Takest") and may(0, "Take") and not may(0, "Take", "<|end|>") and not may(0, "Take", "<|/|>") and may(0, "Takes", "<|/|>") and not may(0, "Takesramipril ")
+    for told in writer.sample([["female", DRUGS[i % 3]] for i in range(9)], seed=5, temperature=3.): assert {w for w in words_of(told.text) if w.isalpha()} <= {w.casefold() for w in writer.common} | {"female"}
+
+
+def test_words_that_often_stand_beside_an_item_by_chance_do_not_stand_for_it():
+    notes = [Written("Is married.", ["male", *(["Tuberculosis"] if i % 10 < 6 else [])], [(3, 10, "LivingStatus")], f"p{i}") for i in range(30)] + [Written("Is single.", ["male"], [(3, 9, "LivingStatus")], f"q{i}") for i in range(30)]
+    assert worded(notes) == {}, "three in five of the married had it, nobody else: no more than chance among few"
+
+
+def test_a_note_ends_where_it_ends_and_one_that_is_cut_off_is_not_given(writer, monkeypatch):
+    end = writer.words.convert_tokens_to_ids("<|end|>")
+    (whole, _), (cut, _) = _rows(writer.words, [short(0), short(0, " And so on." * 40)], writer.settings, 96)
+    assert whole[-1] == end and len(cut) == 96 and end not in cut, "where a note is cut off is no place to learn to stop"
+    monkeypatch.setattr(writer, "settings", writer.settings | {"context": 12})
+    assert writer.sample([["female", "aspirin"]] * 3, tries=1) == [] and writer.refused == {"identifier": 0, "retold": 0, "unfinished": 3, "given up": 3}
 
 
 def test_the_same_seed_writes_the_same_notes_also_after_saving(writer, tmp_path):
@@ -75,7 +128,7 @@ def test_faults_name_identifiers_and_retold_notes(writer, monkeypatch):
     writer.told, old = Told([short(0, " " + secret).text, short(1).text], ["a", "b"]), writer.told
     try:
         asked = [Written("Takes aspirin daily."), Written("Mrs. Abigail Thornberry, phone 617-555-0148, takes aspirin."), Written(secret), Written(" ")]
-        assert writer.faults(asked) == [None, "identifier", "retold", "empty"]
+        assert writer.faults(asked) == [None, "identifier", "retold", "unfinished"]
         monkeypatch.setenv("HEALTHLAB_SYNTH_SPAN_MOST", "40")
         assert writer.faults(asked)[2] is None
         monkeypatch.setenv("HEALTHLAB_SYNTH_RUN_MOST", "10")
@@ -123,6 +176,7 @@ def test_record_holds_what_was_known_at_the_date():
     items = [{"code": {"coding": [{"display": "Asthma"}]}, "recordedDate": "2020-01-05"}, {"medicationCodeableConcept": {"coding": [{"display": "salbutamol"}]}, "authoredOn": "2021-01-05"}]
     assert record_of({"gender": "male", "birthDate": "1950-06-01"}, items, "2020-05-31") == ["male", "69 years", "Asthma"]
     assert record_of({"gender": "male", "birthDate": "1950-06-01"}, items, "2021-06-01") == ["male", "71 years", "salbutamol", "Asthma"]
+    assert record_of({"gender": "male", "birthDate": "1950-06-01"}, [], "1941-06-01") == ["male"], "nobody is minus nine"
 
 
 def test_notes_of_the_lake_come_with_their_records(tmp_path, monkeypatch):
@@ -130,9 +184,12 @@ def test_notes_of_the_lake_come_with_their_records(tmp_path, monkeypatch):
     lake, text = Lake(), "Takes salbutamol."
     resources = {"Patient": {"id": "p", "gender": "male", "birthDate": "1950-06-01"}, "Condition": {"id": "c", "code": {"coding": [{"display": "Asthma"}]}, "recordedDate": "2020-01-05"},
                  "DocumentReference": {"id": "d", "date": "2021-06-01T08:00:00Z", "type": {"text": "Progress note"}, "content": [{"attachment": {"contentType": "text/plain", "data": base64.b64encode(text.encode()).decode()}}]}}
-    for kind, r in resources.items(): lake.write("deidentified", kind, pd.DataFrame([{"id": r["id"], "patient": "p", "resource": json.dumps(r | {"resourceType": kind})}]), run_id="test")
-    note, = lake_notes(lake, spans=lambda document, text: [(6, 16, "MedicationName")])
+    row = lambda r, kind, p="p": {"id": r["id"], "patient": p, "resource": json.dumps(r | {"resourceType": kind})}
+    stray = [row(resources["DocumentReference"] | {"id": p or "d0"}, "DocumentReference", p) for p in (None, "stranger")]
+    for kind, r in resources.items(): lake.write("deidentified", kind, pd.DataFrame([row(r, kind), *([row(r, kind, None)] if kind == "Condition" else stray if kind == "DocumentReference" else [])]), run_id="test")
+    note, *others = lake_notes(lake, spans=lambda document, text: [(6, 16, "MedicationName")])
     assert note == Written(text, ["Progress note", "male", "71 years", "Asthma"], [(6, 16, "MedicationName")], "p")
+    assert [n.record for n in others] == [["Progress note"]] * 2, "what is on record of nobody is not this nobody's"
     with pytest.raises(InputError, match="identified"): lake_notes(lake, "identified")
 
 
@@ -140,7 +197,7 @@ def test_dp_sgd_keeps_to_its_epsilon():
     writer = fit_notes([short(i) for i in range(24)], epsilon=8., settings=SMALL | {"width": 16, "layers": 1, "epochs": 1, "context": 64})
     f = writer.figures()
     assert f["epsilon"] == 8. and 0 < f["spent"] <= 8. and "RDP" in f["accountant"] and 0 < f["delta"] < 1 / 24
-    assert writer.said == {}, "words counted without noise would be beyond the claim"
+    assert writer.said == {} and writer.common is None, "words counted without noise would be beyond the claim"
     assert len(writer.words) < 300 # the vocabulary is bytes and labels: words would be read off the notes
 
 
@@ -164,6 +221,7 @@ def ward(tmp_path, monkeypatch):
     put(lake, "deidentified", "Patient", [patient(n.patient) for n in notes])
     put(lake, "deidentified", "MedicationRequest", [drug(i, n.patient) for i, n in enumerate(notes)])
     put(lake, "deidentified", "DocumentReference", [{"id": f"d{i}", "patient": n.patient, "date": "2021-06-01", "type": {"text": "Ward note"}, "content": [{"attachment": {"contentType": "text/plain", "data": base64.b64encode(n.text.encode()).decode()}}]} for i, n in enumerate(notes)])
+    lake.write("deidentified", "DocumentReference", pd.DataFrame([{"id": f"x{i}", "patient": "", "resource": json.dumps({"resourceType": "DocumentReference", "id": f"x{i}", "content": [{"attachment": {"contentType": "text/plain", "data": base64.b64encode(b"A sample.").decode()}}]})} for i in range(5)]), run_id="test")
     lake.write("research", "nlp_entity", pd.DataFrame([{"document": f"d{i}", "start": a, "end": b, "label": x} for i, n in enumerate(notes) for a, b, x in n.spans]), run_id="test")
     put(lake, "synthetic", "Patient", [patient(f"s{i}") for i in range(12)])
     put(lake, "synthetic", "MedicationRequest", [drug(i, f"s{i}") for i in range(12)])
@@ -171,10 +229,15 @@ def ward(tmp_path, monkeypatch):
     return lake
 
 
-def test_notes_are_written_to_synthetic_patients_and_kept_when_the_card_passes(ward, monkeypatch):
+def test_notes_are_written_to_synthetic_patients_and_kept_when_the_card_passes(ward, monkeypatch, tmp_path):
     for k, v in {"NOTE_GAP": ".6", "GIVEN_UP_MOST": ".7"}.items(): monkeypatch.setenv(f"HEALTHLAB_SYNTH_{k}", v)
     made = synthesize_notes(ward, settings=SMALL, reason="teaching")
-    assert made.card.passed and "Longest runs of words" in made.card.to_html() and made.learnt == 104 and made.asked == 12, made.card
+    assert made.card.passed and "Longest runs of words" in made.card.to_html() and made.learnt == 104 and made.asked == 12 and made.writer.figures()["left out: nobody on record"] == 5, made.card
+    assert all(r["passed"] is True for r in json.loads(made.card.to_json())["rules"])
+    made.card.found["generator"]["tokens"] = 101589
+    for kind, text in (("html", made.card.to_html()), ("json", made.card.to_json())):
+        (tmp_path / f"card.{kind}").write_text(text)
+        assert not scan(tmp_path / f"card.{kind}").findings, "a card may leave"
     rows, labels = ward.read("synthetic", "DocumentReference").to_pylist(), ward.read("synthetic", "note_entity").to_pylist()
     assert len(rows) == len(made.notes) == made.figures()["notes"] and {r["patient"] for r in rows} <= {f"s{i}" for i in range(12)}
     text = {r["id"]: base64.b64decode(json.loads(r["resource"])["content"][0]["attachment"]["data"]).decode() for r in rows}
@@ -204,9 +267,35 @@ def test_an_attacker_is_judged_among_notes_of_a_kind_and_by_patients():
 def test_few_notes_of_a_patient_are_learnt_and_nobody_is_on_both_sides():
     notes = [Written(f"n{i}", ["note"], [], f"p{i % 8}") for i in range(320)] + [Written(f"m{i}", ["note"]) for i in range(60)]
     known, kept_out = parted(notes, 0, 700)
-    for part in (known, kept_out): assert max(Counter(n.patient for n in part if n.patient).values(), default=0) <= 6
+    for part in (known, kept_out): assert max(Counter(n.patient for n in part if n.patient).values(), default=0) <= 10, "700 notes of 68 patients: ten of each"
+    assert max(Counter(n.patient for part in parted(notes, 0, 100) for n in part if n.patient).values()) <= 6
     assert not {n.patient for n in known if n.patient} & {n.patient for n in kept_out if n.patient} and not {n.text for n in known} & {n.text for n in kept_out}
     assert min(sum(not n.patient for n in part) for part in (known, kept_out)) >= 5, "notes of nobody known are each another's"
+    twice = parted([Written(f"n{i % 20}", ["note"], [], f"p{i}") for i in range(60)], 0, 700)
+    assert sorted(n.text for part in twice for n in part) == sorted(f"n{i}" for i in range(20)), "one text of three patients is read once"
+
+
+def test_people_get_the_kinds_of_notes_that_people_alike_have(ward):
+    notes = [Written("x", [kind, sex, f"{age} years"]) for kind, sex, ages in (("Obstetrics", "female", (20, 40)), ("Well child", "male", (0, 10)), ("Urology", "male", (50, 90))) for age in range(*ages)]
+    assert {*kinds_for(notes, ["male", "70 years"])} == {"Urology"} and {*kinds_for(notes, ["male", "4 years"], 5)} == {"Well child"} and {*kinds_for(notes, ["female", "4 years"])} == {"Obstetrics"}
+    assert {*kinds_for(notes, ["unknown"], 99)} == {"Obstetrics", "Well child", "Urology"}
+    assert {record[0] for _, _, record in charts(ward, notes)} == {"Obstetrics"}, "the ward's patients are women"
+
+
+def test_length_and_labels_are_those_of_notes_with_records_as_long():
+    note = lambda items, words, who="": Written("word " * words, ["note", *map(str, range(items))], [(0, 4, "Diagnosis")] * words, who)
+    real = [note(2, 10, f"p{i}") for i in range(60)] + [note(12, 40, f"q{i}") for i in range(30)]
+    ill = lambda t: _expected(t, real, lambda n: len(n.spans))
+    assert ill([note(2, 1)] * 4) == 10 and ill([note(12, 1)] * 4) == 40 and ill([note(14, 1), note(2, 1)]) == 25
+    assert _expected([note(2, 1)], real[:5], lambda n: len(n.text.split())) == 10, "few notes"
+
+
+def test_infants_are_said_to_be_months_old_and_nobody_else():
+    def note(i):
+        years, words = (0, f"{3 + i % 4} month-old") if i % 3 == 0 else (30 + i, f"{30 + i} year-old")
+        return Written(f"A {words}.", ["male", f"{years} years"], [(2, 2 + len(words), "Age")], f"p{i}")
+    by = worded([note(i) for i in range(90)])["Age"][1]
+    assert allowed(by, ["male", "0 years"])[0] == [f"{k} month-old" for k in (3, 4, 5, 6)] and allowed(by, ["male", "64 years"]) == (["64 year-old"], [])
 
 
 def test_whether_a_record_is_heeded_is_asked_with_another_patients():
