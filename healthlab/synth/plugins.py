@@ -152,7 +152,8 @@ class Plugin:
             warnings.simplefilter("ignore")
             return _again(self.plugin.generate(count=n).dataframe().reset_index(drop=True).head(n), alphabet, rng)
 
-    def __getstate__(self): return self.__dict__ | {"plugin": self.plugin.save()}
+    def __getstate__(self): return self.__dict__ | {"plugin": self.plugin.save(), "given": "letters"}
     def __setstate__(self, state):
+        if state.pop("given", "") != "letters": raise InputError("the generator was saved by an earlier version, whose numbers would be read as something else", state.get("name", ""), "Fit it again", "model-old")
         self.__dict__.update(state)
         self.plugin = plugin_class(self.name).load(state["plugin"])

@@ -218,6 +218,10 @@ def test_a_plugin_is_given_letters_and_what_it_draws_is_spelt_with_them():
     assert off.dose.tolist()[:2] == [0, 0] and 400 < off.dose[2] < 500 and (letters.encode(off)[:2, 1] == [0, 2]).all() and np.isnan(off.hb[2])
 
 
+def test_a_plugin_saved_before_it_was_given_letters_is_refused():
+    with pytest.raises(InputError, match="earlier version"): Plugin("ctgan").__setstate__({"name": "ctgan", "plugin": b""})
+
+
 def test_dp_sgd_learns_within_its_epsilon():
     import torch
     from healthlab.synth.dpsgd import noise_for, privately, spent
