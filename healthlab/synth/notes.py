@@ -487,11 +487,11 @@ def lake_notes(
     people, items, out = dict(_resources(lake, zone, "Patient")), {}, []
     for name in ("Condition", "MedicationRequest"):
         for p, r in _resources(lake, zone, name): items.setdefault(p, []).append(r)
-    nobody = {None, ""} # what names no patient is no one patient's
+    on_record = (people.keys() | items.keys()) - {None, ""} # what names no patient is no one patient's
     for p, r in _resources(lake, zone, "DocumentReference"):
         kind = (r.get("type") or {}).get("text") or next((c["display"] for c in (r.get("type") or {}).get("coding", ()) if c.get("display")), "Note")
         for n in notes_of(r, p):
             text = n.text.decode("utf-8", "replace") if isinstance(n.text, bytes) else n.text
-            record = record_of(people.get(p, {}), items.get(p, []), n.date or "") if p in (people.keys() | items.keys()) - nobody else []
+            record = record_of(people.get(p, {}), items.get(p, []), n.date or "") if p in on_record else []
             out.append(Written(text, [kind, *record], list(spans(n.id, text)) if spans else [], p or ""))
     return out
