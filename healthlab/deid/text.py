@@ -235,12 +235,16 @@ def pools() -> dict[str, list[str]]:
 def _cased(model: str, word: str) -> str:
     return word.upper() if model.isupper() and len(model) > 1 else word.capitalize() if model[:1].isupper() else word
 
+def _apart(pick: str, low: str) -> bool:
+    "Neither is read in the other: no Marian for Maria, no New Albany for Albany."
+    return pick not in low and not any(w in pick for w in low.split() if len(w) > 1)
+
 def _another(pool, original: str, *about) -> str:
-    "One of the pool, drawn by the key, that is not in what it stands in for."
+    "One of the pool, drawn by the key, that is apart from what it stands in for."
     low = original.lower()
-    for turn in range(8):
+    for turn in range(16):
         pick = pool[draw(*about, *([str(turn)] if turn else [])) % len(pool)]
-        if pick.lower() not in low: break
+        if _apart(pick.lower(), low): break
     return pick
 
 def name_surrogate(key, patient, text, gender=""):
@@ -254,9 +258,9 @@ def name_surrogate(key, patient, text, gender=""):
         f, m_, l, _ = names().get(low, (0, 0, 1, 0))
         kind = "last" if l >= max(f, m_) else "female" if f > m_ else "male"
         pool = pools()[kind]
-        for turn in range(8):
+        for turn in range(16):
             pick = pool[draw(key, patient, "name", low, str(turn)) % len(pool)]
-            if pick != low: break
+            if _apart(pick, low): break
         return _cased(w[:len(low)], pick) + tail
     return re.sub(r"[^\W\d_]+(?:['’][sS]\b)?", one, text)
 
