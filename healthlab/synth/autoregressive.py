@@ -35,6 +35,7 @@ class Autoregressive:
         bounded_threads()
         self.groups = [_seen(np.bincount(codes[:, i], minlength=k)) for i, k in enumerate(self.sizes)]
         self.net, self.losses = train(codes, self.sizes, groups=self.groups, ordered=self.ordered, seed=self.seed, settings=self.settings, checkpoint=checkpoint, progress=progress)
+        self.settings["hidden"] = self.net.hidden # as wide as suited the rows: read back with the weights
         self.corrections = calibrate(self.logits, codes, self.sizes, noise=(SINGLE, PAIRS), cells=int(min(24, max(6, len(codes) ** .5 / 4))), seed=self.seed) # few rows, few cells
         return self
 
