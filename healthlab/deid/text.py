@@ -239,11 +239,11 @@ def _apart(pick: str, low: str) -> bool:
     "Neither is read in the other: no Marian for Maria, no New Albany for Albany."
     return pick not in low and not any(w in pick for w in low.split() if len(w) > 1)
 
-def _another(pool, original: str, *about) -> str:
+def _another(pool, original: str, *about, turns=("", *map(str, range(1, 16)))) -> str:
     "One of the pool, drawn by the key, that is apart from what it stands in for."
     low = original.lower()
-    for turn in range(16):
-        pick = pool[draw(*about, *([str(turn)] if turn else [])) % len(pool)]
+    for turn in turns:
+        pick = pool[draw(*about, *([turn] if turn else [])) % len(pool)]
         if _apart(pick.lower(), low): break
     return pick
 
@@ -257,11 +257,7 @@ def name_surrogate(key, patient, text, gender=""):
         if low in STOP or low in ("van", "von", "de", "la", "der", "den", "del", "da", "di", "jr", "sr", "ii", "iii"): return w
         f, m_, l, _ = names().get(low, (0, 0, 1, 0))
         kind = "last" if l >= max(f, m_) else "female" if f > m_ else "male"
-        pool = pools()[kind]
-        for turn in range(16):
-            pick = pool[draw(key, patient, "name", low, str(turn)) % len(pool)]
-            if _apart(pick, low): break
-        return _cased(w[:len(low)], pick) + tail
+        return _cased(w[:len(low)], _another(pools()[kind], low, key, patient, "name", low, turns=map(str, range(16)))) + tail
     return re.sub(r"[^\W\d_]+(?:['’][sS]\b)?", one, text)
 
 def number_surrogate(key, patient, text):

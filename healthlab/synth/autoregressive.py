@@ -35,7 +35,6 @@ class Autoregressive:
         bounded_threads()
         self.groups = [_seen(np.bincount(codes[:, i], minlength=k)) for i, k in enumerate(self.sizes)]
         self.net, self.losses = train(codes, self.sizes, groups=self.groups, ordered=self.ordered, seed=self.seed, settings=self.settings, checkpoint=checkpoint, progress=progress)
-        self.settings["hidden"] = self.net.hidden # as wide as suited the rows: read back with the weights
         self.corrections = calibrate(self.logits, codes, self.sizes, noise=(SINGLE, PAIRS), cells=int(min(24, max(6, len(codes) ** .5 / 4))), seed=self.seed) # few rows, few cells
         return self
 
@@ -64,7 +63,7 @@ class Autoregressive:
     def __setstate__(self, state):
         import torch
         self.__dict__.update(state)
-        self.net = network(self.sizes, self.settings["hidden"], self.settings["dropout"], self.settings["forget"], self.groups, self.ordered).eval()
+        self.net = network(self.sizes, len(state["net"]["first.0.bias"]), self.settings["dropout"], self.settings["forget"], self.groups, self.ordered).eval()
         self.net.load_state_dict({k: torch.from_numpy(v) for k, v in state["net"].items()})
 
     def draw(self, n: int, rng, allowed: dict = None) -> np.ndarray:

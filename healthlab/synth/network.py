@@ -60,7 +60,7 @@ def _network_class():
         "One two-layer network a position, over the embedded letters before it."
         def __init__(self, sizes, hidden, dropout, forget, groups, ordered):
             super().__init__()
-            self.sizes, self.hidden, self.dropout, self.forget = list(sizes), hidden, dropout, forget
+            self.sizes, self.dropout, self.forget = list(sizes), dropout, forget
             groups = [np.arange(k) for k in self.sizes] if groups is None else groups
             for i, g in enumerate(groups): self.register_buffer(f"groups{i}", torch.as_tensor(g))
             seen = [int(g.max()) + 1 for g in groups]
