@@ -99,7 +99,7 @@ def _steps(wrapped, optimiser, losses, n, rate, steps, noise, clip, secret, prog
     return history
 
 # %% ../../nbs/library/60_synth/63b_dpsgd.ipynb #3a1d2ef5
-from .autoregressive import Autoregressive
+from .autoregressive import Autoregressive, one_thread
 from .budget import rho_of
 from .marginals import private_alphabet
 from .network import network
@@ -116,6 +116,7 @@ class PrivateNetwork(Autoregressive):
         self.groups = None
         self.accountant = STEPS + "; columns read by zCDP" + ("" if self.settings["noise_seed"] is None else "; NOT PRIVATE: the seed of the noise was fixed, for a test")
 
+    @one_thread()
     def fit_table(self, df, kinds: dict, target: str = None, progress=None):
         "Train on the table; gives the letters it is read by."
         import torch

@@ -7,7 +7,7 @@ from healthlab.core.errors import InputError
 from healthlab.synth import Allowed, Order, Range, Sum, fit, load, save
 from healthlab.synth import network
 from healthlab.synth.plugins import Plugin
-from healthlab.synth.sampling import table_of, thinned
+from healthlab.synth.sampling import coarse, fineness, table_of, thinned
 
 QUICK = {"epochs": 6, "hidden": 24}
 
@@ -87,6 +87,25 @@ def test_fewer_rows_have_the_counts_of_many():
     off = lambda t: np.mean([np.abs(table_of(t[:, i], t[:, j], 4, 4) / len(t) - table_of(many[:, i], many[:, j], 4, 4) / len(many)).sum() for i in range(5) for j in range(i)])
     assert len(few) == 500 and off(few) < .5 * off(many[:500])
     assert len(thinned(many[:30], [4] * 5, 20, r)) == 20 and len(thinned(many[:, :1], [4], 500, r)) == 500
+
+
+def test_missing_is_in_no_group_of_numbers():
+    counts = np.array([50] * 104 + [3])
+    groups = coarse(counts, 10, ordered=104)
+    assert groups[-1] == groups[-2] + 1 == len(set(groups)) - 1 and coarse(counts, 10)[-1] == coarse(counts, 10)[-2]
+    assert coarse(counts[:104], 10, ordered=104).tolist() == groups[:104].tolist()
+    assert coarse(np.array([9, 1, 4]), 10, ordered=2).tolist() == [0, 1, 2]
+    assert [fineness(n) for n in (10, 999, 1000, 3999, 4000, 10 ** 7)] == [5, 5, 10, 10, 20, 20]
+
+
+def test_fewer_rows_keep_the_missing_with_what_goes_with_it():
+    r = np.random.default_rng(0)
+    ill = r.random(16_000) < .3
+    many = np.stack([ill * 1, np.where(r.random(16_000) < np.where(ill, .06, .01), 100, r.integers(0, 100, 16_000))], 1)
+    share = lambda t: ((t[:, 0] == 1) & (t[:, 1] == 100)).mean()
+    few = [share(thinned(many, [2, 101], 1000, np.random.default_rng(i), ordered=[0, 100])) for i in range(20)]
+    lot = [share(many[r.permutation(16_000)[:1000]]) for _ in range(20)]
+    assert np.std(few) < .5 * np.std(lot) and abs(np.mean(few) - share(many)) < .002
 
 
 @pytest.mark.parametrize("conditions, named", [({"nothing": 1}, "nothing"), ({"age": (200, 300)}, "age"), ({"sex": "X"}, "sex"), ({"age": ("a", "b")}, "age")])
