@@ -31,6 +31,7 @@ def one_thread():
     try: yield
     finally: torch.set_num_threads(before)
 
+# %% ../../nbs/library/60_synth/62a_autoregressive.ipynb #888740f9
 class Autoregressive:
     "A generator of rows of letters."
     epsilon = delta = accountant = ordered = None

@@ -113,6 +113,18 @@ def test_conditions_that_cannot_be_met_are_named(made, conditions, named):
     with pytest.raises(InputError, match=named): made[1].sample(10, conditions=conditions)
 
 
+def test_small_networks_leave_the_threads_of_others_alone():
+    import torch
+    from healthlab.synth.autoregressive import one_thread
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    with pytest.raises(ValueError), one_thread():
+        assert torch.get_num_threads() == 1
+        raise ValueError
+    assert torch.get_num_threads() == 3
+    torch.set_num_threads(before)
+
+
 def test_a_layer_is_as_wide_as_suits_the_rows(tmp_path):
     assert [network.width(n) for n in (10, 1100, 16_000, 1_000_000)] == [16, 17, 63, 64]
     g = fit(table(1100), "network", settings={"epochs": 1})
