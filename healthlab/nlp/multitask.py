@@ -129,6 +129,7 @@ class Plan(Struct):
     mask: float = 0.08            # share of word pieces hidden
     warmup: float = 0.06          # share of the steps
     average: float = 0.998        # exponential moving average of weights
+    agree: float = 0              # weight on two readings of a window, each with other words hidden and other units dropped, agreeing; 0: read once
     words: int = 16               # rank of what is learnt beside the word table
     share: dict[str, float] = field(default_factory=dict)  # passes over a corpus per epoch, default 1
     genre: dict[str, str] = field(default_factory=dict)    # corpus → genre, default the corpus's own name
@@ -183,7 +184,7 @@ def _epoch(data: dict[str, list[Item]], plan: Plan, rng: random.Random) -> list[
     for name, all_items in data.items():
         share = plan.share.get(name, 1.)
         picked = [i for _ in range(int(share)) for i in all_items] + rng.sample(all_items, int(len(all_items) * (share % 1)))
-        for group in batches([len(i.ids) + rng.random() * 24 for i in picked], plan.tokens): out.append((name, [picked[n] for n in group]))
+        for group in batches([len(i.ids) + rng.random() * 24 for i in picked], plan.tokens // (2 if plan.agree else 1)): out.append((name, [picked[n] for n in group]))
     rng.shuffle(out)
     return out
 
@@ -221,8 +222,14 @@ def _rate(done: float, warmup: float) -> float:
     "Linear warm-up, then a half cosine down to a hundredth."
     return max(done / warmup, .01) if done < warmup else .01 + .99 * .5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
 
-def _loss(net, batch, head: dict[str, Head], genre: tuple[int, int, int], tensors, fast):
-    "Cross-entropy of the heads' tags, and a tenth of that of the genre, read from the mean over the words."
+def _apart(y, head: dict[str, Head]):
+    "How far two readings' tags of the same words (both, words, columns) are apart: the divergences both ways, halved (R-Drop, arXiv:2106.14448)."
+    from torch.nn.functional import kl_div, log_softmax
+    p, q = zip(*(log_softmax(y[:, :, h.offset:h.offset + h.size], -1) for h in head.values()))
+    return sum(kl_div(a, b, reduction="none", log_target=True).sum(-1).mean() + kl_div(b, a, reduction="none", log_target=True).sum(-1).mean() for a, b in zip(p, q)) / 2
+
+def _loss(net, batch, head: dict[str, Head], genre: tuple[int, int, int], tensors, fast, agree: float = 0):
+    "Cross-entropy of the heads' tags, a tenth of that of the genre, read from the mean over the words, and `agree` times how far the batch's two halves, the same windows, are apart."
     import torch
     ids, lengths, values, at, gold, row = tensors
     with torch.autocast(ids.device.type, dtype=torch.bfloat16, enabled=fast): y = net(ids, lengths, values)
@@ -230,13 +237,14 @@ def _loss(net, batch, head: dict[str, Head], genre: tuple[int, int, int], tensor
     loss = sum(torch.nn.functional.cross_entropy(y[:, head[k].offset:head[k].offset + head[k].size], g) for k, g in gold.items())
     first, last, mine = genre
     mean = torch.zeros(len(batch), last - first, device=ids.device).index_add_(0, row, y[:, first:last]) / torch.bincount(row, minlength=len(batch))[:, None]
-    return loss + .1 * torch.nn.functional.cross_entropy(mean, torch.full((len(batch),), mine, device=ids.device))
+    loss = loss + .1 * torch.nn.functional.cross_entropy(mean, torch.full((len(batch),), mine, device=ids.device))
+    return loss + agree * _apart(y.unflatten(0, (2, -1)), {k: head[k] for k in gold}) if agree else loss
 
 # %% ../../nbs/library/50_nlp/50a_multitask.ipynb #d76bcc41
 def _card(encoder: Base, head: dict[str, Head], genres: list[str], plan: Plan, examples: int) -> dict:
     labels = [f"{h.name}.{t}" for h in head.values() for t in ("O", *(f"{p}-{l}" for l in h.labels for p in "BI"))] + [f"genre.{g}" for g in genres]
     return {"labels": labels, "heads": {k: list(h.labels) for k, h in head.items()}, "genres": genres, "layers": encoder.layers, "adapter": "full", "rank": 0, "encoder": encoder.name, "encoder_fingerprint": encoder.fingerprint,
-            "channels": ["shape", *CHANNELS], "size": plan.size, "most": plan.most, "examples": examples, "epochs": plan.epochs, "lr": plan.lr, "seed": plan.seed}
+            "channels": ["shape", *CHANNELS], "size": plan.size, "most": plan.most, "examples": examples, "epochs": plan.epochs, "lr": plan.lr, "agree": plan.agree, "seed": plan.seed}
 
 def _tagger(net, encoder: Base, card: dict) -> Tagger:
     return Tagger(encoder, dict(card), net.merged(), CHANNELS)
@@ -405,7 +413,8 @@ def _fit(data, head, where, outputs, encoder, plan, card, held, watch, start):
             done = max(step / total, (time.monotonic() - began) / plan.seconds if plan.seconds else 0)
             if done >= 1: break
             for g, r in zip(opt.param_groups, rates): g["lr"] = r * _rate(done, plan.warmup)
-            loss = _loss(net.train(), batch, head, where[name], _tensors(batch, plan, hide, noise, device), fast)
+            if plan.agree: batch = batch * 2
+            loss = _loss(net.train(), batch, head, where[name], _tensors(batch, plan, hide, noise, device), fast, plan.agree)
             opt.zero_grad(); loss.backward()
             torch.nn.utils.clip_grad_norm_(mean.params, 1.)
             opt.step(); mean.update(); step += 1
