@@ -127,6 +127,7 @@ _HEADED = re.compile(r"(?:date(?: of (?:service|admission|visit))?|visit date|ad
 def _own_date(text: str) -> Day | None:
     "The date a note bears in its head."
     from healthlab.nlp.timeline import expressions
+    if not _HEADED.search(text, 0, 600): return None
     found = [w for w in expressions(text[:600], Day.today()) if w.start and w.start == w.end and re.search(r"\d{4}|/\d\d$", w.text) and w.start <= Day.today().isoformat()]
     named = next((w for w in found if _HEADED.search(text[max(0, w.begin - 25):w.begin]) and not re.search(r"birth|dob", text[max(0, w.begin - 25):w.begin], re.I)), None)
     return Day.fromisoformat(named.start) if named else None

@@ -268,7 +268,7 @@ def _answers(tagger: Tagger, made, threads: int) -> list:
         for i, p in zip(group, y): got[i] = p
     return got
 
-_CUTS = ((1., 1.), (.91, .635)) # tokens and characters of a window of each reading, relative to those learnt with
+_CUTS = ((1.25, 1.), (.91, .635)) # tokens and characters of a window of each reading, relative to those learnt with: room for a piece full of numbers, which would else be read in halves that overlap
 
 def _read(tagger: Tagger, texts: list[str], cut: tuple[float, float], threads: int) -> tuple[list[list], list[np.ndarray]]:
     made = windows(texts, tagger.encoder, tagger.channels, int(tagger.card["size"] * cut[0]), int(tagger.card["most"] * cut[1]))

@@ -100,3 +100,19 @@ def test_abbreviations_and_repetitions():
     t = "Ataxia telangiectasia (A-T) and Wilms tumor (WT). WT is rare; A-T too."
     assert abbreviations(t)["WT"] == (32, 43)
     assert [x.start for x in repeated(t, [Entity(32, 43, "Wilms tumor", "Diagnosis", .95)]) if x.text == "WT"] == [45, 50]
+
+
+def test_words_are_hashed_as_scikit_learn_hashes_them_without_importing_it():
+    import subprocess
+    import sys
+
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    from healthlab.hospital import Hospital
+    from healthlab.nlp.social import hashed
+    texts = [line for note in Hospital(patients=3, seed=5).notes() for line in note.text.splitlines()] + ["", "a", "Älter, é ü: 日本 語語 smokes smokes smokes"]
+    ours = hashed(texts)
+    theirs = HashingVectorizer(ngram_range=(1, 2), n_features=ours.shape[1], alternate_sign=False).transform(texts)
+    assert ours.shape == theirs.shape and ours.nnz == theirs.nnz > 1000 and abs(ours - theirs).max() == 0 and hashed([""]).nnz == 0
+    said = subprocess.run([sys.executable, "-c", "import sys; from healthlab.nlp.social import probabilities; probabilities(['He lives in a shelter.']); print('sklearn' in sys.modules)"], capture_output=True, text=True)
+    assert said.stdout.strip() == "False", said.stderr
