@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['GENRE', 'HABITS', 'BESIDE', 'COPIES', 'SHARE', 'split', 'relabelled', 'frequent', 'varied', 'published', 'gather',
-           'plan', 'agreement', 'steadied', 'model_card']
+           'plan', 'agreement', 'averaged', 'steadied', 'model_card']
 
 # %% ../../nbs/library/50_nlp/50b_training.ipynb #fa43162c
 import random
@@ -151,6 +151,18 @@ def agreement(examples: list[Example]) -> dict[str, float]:
                 else: count["part" if touched[0].start <= at.start() and at.end() <= touched[0].end else "other"] += 1
     return {k: count[k] / max(1, count.total()) for k in ("so", "part", "none", "other")}
 
+# %% ../../nbs/library/50_nlp/50b_training.ipynb #1e3a18ce
+def averaged(taggers: list[Tagger] # of the same heads, trained from the same weights on
+            ) -> Tagger:
+    "The tagger whose weights are the mean of theirs, under the card of the first, which tells of the others. `InputError` where they have other heads."
+    import numpy as np
+    first, *others = taggers
+    if any(t.card["labels"] != first.card["labels"] or t.card["encoder_fingerprint"] != first.card["encoder_fingerprint"] for t in others):
+        raise InputError("Weights of different heads or encoders have no mean.", ", ".join(first.card["heads"]), "Average trainings that went on from the same weights.", "nlp-average")
+    learnt = {k: np.mean([t.learnt[k] for t in taggers], 0, dtype=np.float32) for k in first.learnt if not k.endswith(".span")}
+    return Tagger(first.encoder, first.card | ({"averaged_with": [{k: t.card.get(k) for k in ("steps", "seed", "lr", "agree", "went_on_from")} for t in others]} if others else {}), learnt, first.channels)
+
+
 # %% ../../nbs/library/50_nlp/50b_training.ipynb #6c9ce415
 def steadied(tagger: Tagger, parts: dict[str, tuple[list[Example], list[Example]]], # as `gather` gives them
              *, texts: int = 30, # of each corpus
@@ -169,7 +181,7 @@ One {layers}-layer transformer ({encoder}) with a head for each annotation guide
 
 **Learnt from** {sources}. Public test parts were not read.
 **Held out** a tenth of the documents of each corpus, by identifier; notes of another simulated hospital.
-**Training** {steps} steps, seed {seed}, learning rate {lr}{twice}{before}.
+**Training** {steps} steps, seed {seed}, learning rate {lr}{twice}{before}{mean}.
 
 | head | held-out documents | exact F1, all labels | macro over labels |
 |---|---|---|---|
@@ -214,6 +226,8 @@ def model_card(card: dict, parts: dict[str, tuple[list[Example], list[Example]]]
     went = card.get("went_on_from")
     before = f", going on (`resume=`) from weights of {went['steps'] or 'unrecorded'} steps, seed {went['seed']}, learning rate {went['lr']}" if went else ""
     twice = f", every window read twice and the readings held to agree (`agree` {card['agree']})" if card.get("agree") else ""
+    others = [f"{t['steps']} steps, seed {t['seed']}, learning rate {t['lr']}{', agree ' + str(t['agree']) if t.get('agree') else ''}" for t in card.get("averaged_with", ())]
+    mean = f"; the weights are the mean of these and of {len(others)} more ({'; '.join(others)})" if others else ""
     made = {k: sum("~" in e.id for e in tr) for k, (tr, _) in parts.items()}
     sources = ", ".join(f"{k} ({len(tr) - made[k]} texts{f', {made[k]} varied copies' if made[k] else ''})" for k, (tr, _) in parts.items())
-    return _CARD.format(layers=card["layers"], encoder=card["encoder"], sources=sources, steps=card["steps"], seed=card["seed"], lr=card["lr"], twice=twice, before=before, rows="\n".join(rows), labels=labels, fewest=_FEWEST)
+    return _CARD.format(layers=card["layers"], encoder=card["encoder"], sources=sources, steps=card["steps"], seed=card["seed"], lr=card["lr"], twice=twice, before=before, mean=mean, rows="\n".join(rows), labels=labels, fewest=_FEWEST)

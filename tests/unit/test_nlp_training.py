@@ -43,3 +43,15 @@ def test_readings_held_to_agree_are_less_apart():
             y = net(*tensors[:3]).flatten(0, 1)[tensors[3]].unflatten(0, (2, -1))
         apart[agree] = float(_apart(y, head))
     assert apart[4] < .6 * apart[0], apart
+
+
+def test_the_mean_of_weights():
+    from healthlab.core.errors import InputError
+    from healthlab.nlp.entities import model
+    from healthlab.nlp.training import averaged
+    first = model()
+    other = type(first)(first.encoder, first.card | {"steps": 7}, {k: v + 1 for k, v in first.learnt.items()}, first.channels)
+    mean = averaged([first, other])
+    assert not mean.steady and all(np.allclose(v, first.learnt[k] + .5, atol=1e-5) for k, v in mean.learnt.items()) and [t["steps"] for t in mean.card["averaged_with"]] == [7]
+    assert averaged([first]).card == first.card
+    with pytest.raises(InputError, match="no mean"): averaged([first, type(first)(first.encoder, first.card | {"labels": ["O"]}, first.learnt, first.channels)])
