@@ -122,7 +122,7 @@ def _spread(seed: int, notes: int) -> list[Example]:
     return found[:notes]
 
 # %% ../../nbs/library/50_nlp/50b_training.ipynb #52bce9cc
-SHARE = {"bc5cdr": .3, "ncbi": .3, "anatem": .1, "hospital": .2}
+SHARE = {"bc5cdr": .5, "ncbi": .5, "anatem": .15, "hospital": .3}
 
 def plan(**more # fields of Plan
         ) -> Plan:
