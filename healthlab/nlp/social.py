@@ -8,7 +8,7 @@ __all__ = ['KINDS', 'neutral', 'hashed', 'fit', 'probabilities', 'model_card', '
 import json
 import re
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +47,7 @@ def hashed(texts: list[str]):
     from scipy.sparse import csr_matrix
     words = [_WORD.findall(t.lower()) for t in texts]
     at = [[abs(number(w)) % _WORDS for w in (*ws, *map(" ".join, pairwise(ws)))] for ws in words]
-    m = csr_matrix((np.ones(sum(map(len, at))), np.array(sum(at, []), np.int64), np.cumsum([0, *map(len, at)])), shape=(len(texts), _WORDS))
+    m = csr_matrix((np.ones(sum(map(len, at))), np.fromiter(chain.from_iterable(at), np.int64), np.cumsum([0, *map(len, at)])), shape=(len(texts), _WORDS))
     m.sum_duplicates()
     m.data /= np.sqrt(np.asarray(m.multiply(m).sum(1)).ravel()).repeat(np.diff(m.indptr))
     return m

@@ -162,7 +162,6 @@ def averaged(taggers: list[Tagger] # of the same heads, trained from the same we
     learnt = {k: np.mean([t.learnt[k] for t in taggers], 0, dtype=np.float32) for k in first.learnt if not k.endswith(".span")}
     return Tagger(first.encoder, first.card | ({"averaged_with": [{k: t.card.get(k) for k in ("steps", "seed", "lr", "agree", "went_on_from")} for t in others]} if others else {}), learnt, first.channels)
 
-
 # %% ../../nbs/library/50_nlp/50b_training.ipynb #6c9ce415
 def steadied(tagger: Tagger, parts: dict[str, tuple[list[Example], list[Example]]], # as `gather` gives them
              *, texts: int = 30, # of each corpus
