@@ -36,7 +36,9 @@ class _Graph:
         from onnx import helper
         self.nodes.append(helper.make_node(op, inputs, [out], domain=domain, **attributes))
         return out
-    def dense(self, x, name, weight, bias, span=None):
+    def dense(self, x, name, w):
+        weight, bias, span, smooth = (w.get(f"{name}.{k}") for k in ("weight", "bias", "span", "smooth"))
+        if smooth is not None: x, weight = self.node("Mul", [x, self.const(f"{name}.smooth", (1 / smooth).astype(np.float32))], f"{name}.smoothed"), weight * smooth[:, None]
         q, scale = quantised(weight)
         if span is not None: return self.applied(self.eighth(x, name, span), name, q, scale, bias)
         parts = [self.const(f"{name}.q", q), self.const(f"{name}.scale", scale), self.const(f"{name}.zero", np.zeros(len(scale), np.int8)), self.const(f"{name}.bias", bias.astype(np.float32))]
@@ -75,7 +77,7 @@ def _asking(g, w, x, i):
         return [g.applied(x8, f"{i}.{c}", *quantised(weight[:, k * n:(k + 1) * n]), bias[k * n:(k + 1) * n]) for k, c in enumerate(("query", "key", "value"))]
     from onnx import helper
     made = [f"{i}.query", f"{i}.key", f"{i}.value"]
-    g.nodes.append(helper.make_node("Split", [g.dense(x, f"{i}.qkv", weight, bias)], made, axis=2, num_outputs=3))
+    g.nodes.append(helper.make_node("Split", [g.dense(x, f"{i}.qkv", w)], made, axis=2, num_outputs=3))
     return made
 
 def _taken(g, x, name, width):
@@ -87,9 +89,9 @@ def _layer(g, w, x, i, heads, eps, whole, last):
     mask = [] if whole else ["", "lengths"]
     y = g.node("MultiHeadAttention", [*_asking(g, w, x, i), *mask], f"{i}.attended", "com.microsoft", num_heads=heads)
     if whole and last: x, y = (_taken(g, v, f"{i}.{n}", w["word"].shape[1]) for n, v in (("x", x), ("y", y)))
-    x = g.norm(g.dense(y, f"{i}.out", w[f"{i}.out.weight"], w[f"{i}.out.bias"], w.get(f"{i}.out.span")), x, f"{i}.norm1", w, eps)
-    y = g.node("Gelu", [g.dense(x, f"{i}.up", w[f"{i}.up.weight"], w[f"{i}.up.bias"], w.get(f"{i}.up.span"))], f"{i}.gelu", "com.microsoft")
-    return g.norm(g.dense(y, f"{i}.down", w[f"{i}.down.weight"], w[f"{i}.down.bias"], w.get(f"{i}.down.span")), x, f"{i}.norm2", w, eps)
+    x = g.norm(g.dense(y, f"{i}.out", w), x, f"{i}.norm1", w, eps)
+    y = g.node("Gelu", [g.dense(x, f"{i}.up", w)], f"{i}.gelu", "com.microsoft")
+    return g.norm(g.dense(y, f"{i}.down", w), x, f"{i}.norm2", w, eps)
 
 # %% ../../nbs/library/38_encoder/38_graph.ipynb #9a22a54d
 def build(
