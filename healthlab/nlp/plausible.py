@@ -32,6 +32,7 @@ _FORM = re.compile(r"(?:tablets?|tabs?|capsules?|caps?|patch(?:es)?|inhalers?|sp
 _SHORT = {"Diagnosis": re.compile(r"(?:HTN|HLD|DM ?(?:2|II|I|1)?|T[12]DM|CAD|CHF|HF[rp]EF|COPD|CKD ?(?:[1-5]|I{1,3}|IV|V)?[ab]?|AKI|ESRD|A[- ]?fib|PE|DVT|TIA|CVA(?! (?:tenderness|angle|pain|percussion))|N?STEMI|GERD|OSA|BPH|UTI|URI|PNA|PVD|PAD|OA|DJD|PTSD|ADHD|MDD|IBS|RA|SLE|MS|TB)"), "SymptomOrSign": re.compile(r"(?:SOB|DOE|CP|N/V|SI|HI|SI/HI|LBP|LOC|PND|BRBPR|RLQ pain|LLQ pain|RUQ pain|LUQ pain)")}
 _ANGLE = re.compile(r"\s*(?:tenderness|angle|pain|percussion)", re.I) # the costovertebral angle
 _SIGNS_OF_WRITING = re.compile(r"d/t|w/o?|c/o|s/p|h/o|p/w|f/u|d/c'?d?|b/c|2/2|meds?|medications?|medicines?", re.I)
+_SURETY = re.compile(r"possibl[ey]|probabl[ey]|(?:very |most )?likely|unlikely|suspected|presum(?:ed|ptive|ably)|questionable", re.I) # told by the assertion of what they are said of
 _LASTS = re.compile(r"\d+ ?(?:wks?|weeks?|days?|d|months?|mos?|yrs?|years?|hrs?|hours?)", re.I)
 
 _CORE = ("Diagnosis", "SymptomOrSign", "TreatmentName", "MedicationName", "ExaminationName", "BodyStructure")
@@ -41,7 +42,7 @@ def believable(text: str, start: int, end: int,
               ) -> str:   # the category they can have; empty: none
     "The category a mention keeps, the one its words have in any context, or none."
     words = text[start:end]
-    if heading(text, start, end) or _SIGNS_OF_WRITING.fullmatch(words): return ""
+    if heading(text, start, end) or _SIGNS_OF_WRITING.fullmatch(words) or label == "ConditionQualifier" and _SURETY.fullmatch(words): return ""
     if words == "CVA" and _ANGLE.match(text, end): return "BodyStructure"
     if short := next((k for k, p in _SHORT.items() if p.fullmatch(words)), ""): return short
     if label == "Dosage" and _LASTS.fullmatch(words): return "Time"

@@ -47,6 +47,12 @@ def test_what_words_can_be():
     said = lambda words, label, after="": believable(words + after, 0, len(words), label)
     assert [said("GI", "SymptomOrSign", ":"), said("EXTREMITIES", "SymptomOrSign", ":"), said("left ureteral stone", "BodyStructure"), said("Colorado", "Date"), said("37 years ago", "Date")] == ["", "BodyStructure", "Diagnosis", "", "Date"]
     assert [said("KUB", "Diagnosis"), said("uvula", "Diagnosis"), said("midline", "BodyStructure"), said("patch", "Frequency"), said("tetanus shot", "SymptomOrSign"), said("stroma", "BodyStructure")] == ["ExaminationName", "BodyStructure", "", "MedicationForm", "TreatmentName", "BodyStructure"]
+    assert said("Possible", "ConditionQualifier") == said("most likely", "ConditionQualifier") == "" and said("acute", "ConditionQualifier") == "ConditionQualifier"
+
+
+def test_what_is_smoked_is_no_dose():
+    found = {e.text: e.label for e in recognise(["Denies chest pain. Takes metformin 500 mg twice daily for diabetes. Smokes one pack a day."])[0]}
+    assert found["one pack a day"] == "SubstanceUseAmount" and found["500 mg"] == "Dosage" and found["Smokes"] == "SubstanceUse"
 
 
 def test_dictated_notes_are_tidied():
