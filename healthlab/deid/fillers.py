@@ -39,6 +39,8 @@ def pool(locale: str, n: int = 300) -> dict[str, tuple[str, ...]]:
     "Given and family names, streets, towns, companies, lines of telephone numbers of one country."
     from faker import Faker
     f = Faker(locale); f.seed_instance(f"healthlab {locale}")
+    for p in f.get_providers():
+        if hasattr(p, "cities"): p.cities = sorted(p.cities) # Italy's come out of a set, in another order in every process
     def take(key, what):
         if not hasattr(f, what): return pool("en_US")[key] # a country without: as in the United States
         return tuple(dict.fromkeys(str(getattr(f, what)()) for _ in range(n)))
