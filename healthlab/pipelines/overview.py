@@ -129,9 +129,10 @@ def bars(
     labels, values = list(counts), list(counts.values())
     drawn = ax.barh(range(len(values)), values, color=color, height=.72)
     ax.bar_label(drawn, [f"{v:,}" if isinstance(v, int) else f"{v:.2f}" for v in values], padding=3, fontsize=8.5)
-    ax.set_yticks(range(len(labels)), [textwrap.shorten(str(x), 52, placeholder=" …") for x in labels])
+    shown = [textwrap.shorten(str(x), 52, placeholder=" …") for x in labels]
+    ax.set_yticks(range(len(labels)), shown)
     ax.invert_yaxis()
-    ax.set_title(title)
+    ax.set_title(title, loc="right" if max(map(len, shown), default=0) > 30 else "center") # beside long labels the axes are narrower than their title, which would be cut at the figure's edge
     ax.xaxis.set_visible(False)
     ax.spines["bottom"].set_visible(False)
     ax.margins(x=.16)
