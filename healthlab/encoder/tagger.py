@@ -124,7 +124,7 @@ class Tagger:
         return self._sessions[threads]
 
     def steadied(self, texts: list[str]) -> "Tagger":
-        "The tagger with fixed spans for its activations, taken from texts like those it will read: from then on a text gets the same in any company."
+        "The tagger with fixed spans for its activations, taken from texts like those it will read: from then on a text gets the same in any company. `HealthlabError` where they have no words."
         return _steadied(self, texts)
 
     @property
@@ -215,6 +215,7 @@ def _steadied(tagger, texts):
             if not len(y): continue
             a, b = (y.min(0), y.max(0)) if name.endswith(".up") else np.quantile(y, (1e-5, 1 - 1e-5))
             low[name], high[name] = np.minimum(a, low.get(name, a)), np.maximum(b, high.get(name, b))
+    if len(low) < 4 * tagger.card["layers"]: raise HealthlabError("there are no words to take spans from", "Tagger.steadied, texts", "Give some texts like those the tagger will read", "tagger-texts")
     weights, fixed = merged(tagger.encoder.weights(tagger.card["layers"]), plain), {}
     for name, a in low.items():
         b, s = high[name], 1

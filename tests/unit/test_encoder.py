@@ -165,6 +165,8 @@ def test_steady_is_nearer_to_what_was_learnt_than_spans_taken_by_the_batch(tagge
     assert steady.tag(texts) == [steady.tag([t])[0] for t in texts]
     again = steady.steadied(texts)
     assert all(np.array_equal(v, again.learnt[k]) for k, v in steady.learnt.items())
+    for none in ([], [""]):
+        with pytest.raises(HealthlabError, match="no words"): tagger.steadied(none)
 
 
 def test_long_texts_are_tagged_from_end_to_end(tagger):
