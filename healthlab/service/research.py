@@ -93,7 +93,7 @@ class Synthesise(Model):
     format: Literal["fhir", "csv", "parquet"] = "csv"
 
 def synthetic_data(body: Synthesise) -> Reply:
-    "Starts a job; its result holds a preview, its file everything."
+    "Starts a job; its result holds a preview, its file everything. Rows of a table are given only when they pass their card (`card.passed`); else there is no file, and `card.failed` names the rules."
     from healthlab.synth import methods
     if body.kind == "hospital":
         if body.format != "fhir": raise InputError("a simulated hospital is made of FHIR resources", "body.format", "Ask for fhir, or for kind table", "synth-format")
@@ -105,21 +105,22 @@ def synthetic_data(body: Synthesise) -> Reply:
     return accepted("synth", body.model_dump())
 
 def synth_job(params: dict, progress) -> dict:
-    "The job: a file, and a preview of it."
+    "The job: a file, a preview of it, and what the card says. A table that fails its card is withheld: no file, no rows, `card.failed` says why."
     if params["kind"] == "hospital": return hospital_job(params, progress)
     from healthlab.lake import Lake
-    from healthlab.synth import fit
-    lake = Lake()
-    if params["table"] not in lake.tables("research"): raise InputError("zone research has no such table", "body.table", "Run the pipeline views, or name another one", "table-missing")
+    from healthlab.synth.synthesize import Request, learn_and_judge
+    lake, table, preview = Lake(), params["table"], []
+    if table not in lake.tables("research"): raise InputError("zone research has no such table", "body.table", "Run the pipeline views, or name another one", "table-missing")
+    request = Request("research", table, method=params["method"], rows=params["size"], epsilon=params["epsilon"], reason="asked for over REST")
     progress(0.05, "reading")
-    rows = lake.read("research", params["table"]).to_pandas()
-    progress(0.1, "learning")
-    made = fit(rows, method=params["method"], epsilon=params["epsilon"], seed=params["seed"])
-    progress(0.8, "making rows")
-    out = made.sample(params["size"])
-    data = out.to_parquet(index=False) if params["format"] == "parquet" else out.to_csv(index=False).encode()
-    progress.write(f"{params['table']}.{params['format']}", (data[i:i + 2**20] for i in range(0, len(data), 2**20)))
-    return dict(rows=len(out), columns=list(map(str, out.columns)), preview=json.loads(out.head(5).to_json(orient="records", date_format="iso")), about=json.loads(json.dumps(made.about, default=str)))
+    def write(out):
+        data = out.to_parquet(index=False) if params["format"] == "parquet" else out.to_csv(index=False).encode()
+        progress.write(f"{table}.{params['format']}", (data[i:i + 2**20] for i in range(0, len(data), 2**20)))
+        preview.extend(json.loads(out.head(5).to_json(orient="records", date_format="iso")))
+    made = learn_and_judge(request, lake.read("research", table).to_pandas(), write, rows=params["size"], method=params["method"], epsilon=params["epsilon"], seed=params["seed"], progress=progress)
+    card = dict(passed=made.card.passed, failed=made.card.failed, rules=[vars(r) for r in made.card.rules], notes=made.card.notes)
+    about = dict(made.generator.about, version=made.version)
+    return json.loads(json.dumps(dict(rows=made.rows, left_out=made.left_out, columns=about.pop("columns"), preview=preview, card=card, about=about), default=lambda v: v.item() if hasattr(v, "item") else str(v)))
 
 def hospital_job(params: dict, progress) -> dict:
     "The job for a simulated hospital: NDJSON of all its resources."
