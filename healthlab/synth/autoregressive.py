@@ -39,10 +39,10 @@ class Autoregressive:
         self.sizes, self.settings, self.seed, self.ordered = list(sizes), SETTINGS | (settings or {}), seed, list(ordered or [0] * len(sizes))
 
     @one_thread()
-    def fit(self, codes: np.ndarray, checkpoint=None, progress=None):
-        "Learn from rows of letters (n, positions)."
+    def fit(self, codes: np.ndarray, checkpoint=None, progress=None, who: np.ndarray = None):
+        "Learn from rows of letters (n, positions); `who` says whose a row is where people have several."
         self.groups = [_seen(np.bincount(codes[:, i], minlength=k), o) for i, (k, o) in enumerate(zip(self.sizes, self.ordered))]
-        self.net, self.losses = train(codes, self.sizes, groups=self.groups, ordered=self.ordered, seed=self.seed, settings=self.settings, checkpoint=checkpoint, progress=progress)
+        self.net, self.losses = train(codes, self.sizes, groups=self.groups, ordered=self.ordered, seed=self.seed, who=who, settings=self.settings, checkpoint=checkpoint, progress=progress)
         self.corrections = calibrate(self.logits, codes, self.sizes, noise=(SINGLE, PAIRS), ordered=self.ordered, seed=self.seed)
         return self
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..core.errors import InputError
 
 # %% ../../nbs/library/60_synth/63_budget.ipynb #88d3f6b0
-ACCOUNTANT = "zCDP (Bun & Steinke 2016), converted by Canonne, Kamath & Steinke 2020; add or remove one row"
+ACCOUNTANT = "zCDP (Bun & Steinke 2016), converted by Canonne, Kamath & Steinke 2020; add or remove one row, their number public, as are names and types of the columns"
 
 def epsilon_of(
     rho: float,   # zCDP parameter

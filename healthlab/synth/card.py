@@ -13,8 +13,9 @@ import pandas as pd
 from ..core.errors import InputError
 from ..core.settings import settings
 from .attacks import anonymity, attribute_disclosure
+from .columns import _inner
 from .fidelity import Points, accuracy, comparable, detection, typical
-from .leaks import exact_copies, leaks
+from .leaks import exact_copies, leaks, values_of_few
 from .shadows import shadow_membership
 from .utility import by_group, utility
 
@@ -30,7 +31,7 @@ class Rule:
 
 def policy() -> dict:
     "The limits in force, from `[synth]` in settings.ini."
-    names = ("accuracy_gap", "detection_most", "utility_gap", "group_gap", "alarm", "tolerance", "risk_most", "copies_most", "shadow_most")
+    names = ("accuracy_gap", "detection_most", "utility_gap", "group_gap", "alarm", "tolerance", "risk_most", "copies_most", "shadow_most", "epsilon_most")
     return {n: settings().float("synth", n) for n in names}
 
 def _rules(f: dict, limits: dict) -> list[Rule]:
@@ -43,6 +44,9 @@ def _rules(f: dict, limits: dict) -> list[Rule]:
     p = f["privacy"]["copies"]
     most = p["fresh"] + limits["copies_most"] + 3 * np.sqrt(p["fresh"] * (1 - p["fresh"]) * 2 / p["rows"])
     rule("exact copies", p["synthetic"], most, p["synthetic"] <= most, "share of rows that copy a real row nobody shares; the limit grows with what fresh real rows do")
+    few = f["privacy"]["few"]
+    rule("values of few", len(few["columns"]), 0, not few["columns"], f"columns that show a value fewer than {few['floor']} real rows have" + "".join(f"; {c}: {how}" for c, how in few["columns"].items()))
+    if not f["rows"]["holdout"]: _unjudged(rule, f.get("generator", {}).get("epsilon"), limits)
     if u := f.get("utility"): rule("utility", u["gap"], limits["utility_gap"], u.get("least", u["gap"]) <= limits["utility_gap"], f"lost {u['measure']} of the best learner" + (f"; at least {u['least']:.3f} with 95 % confidence" if "least" in u else ""))
     if f.get("groups"):
         low = min(f["groups"].values(), key=lambda g: g["accuracy"])
@@ -57,6 +61,11 @@ def _rules(f: dict, limits: dict) -> list[Rule]:
         d = f["privacy"]["disclosure"]
         rule("attribute disclosure", d["gap"], limits["tolerance"], d["gap"] <= limits["tolerance"] or d["z"] < 4, "how much better members are guessed than strangers")
     return rules
+
+def _unjudged(rule, epsilon, limits):
+    "The line of leaks where nobody was kept out: a guarantee may stand for the tests, nothing else."
+    if epsilon is None: rule("leaks", 0, 1, False, "not judged: give a holdout, people the generator has not seen")
+    else: rule("leaks", epsilon, limits["epsilon_most"], epsilon <= limits["epsilon_most"], "epsilon of the guarantee, which stands for the tests of leaks: no holdout was given")
 
 # %% ../../nbs/library/60_synth/67_card.ipynb #88156a34
 @dataclass
@@ -101,7 +110,7 @@ def _written(file, text):
 def evaluate(
     real: pd.DataFrame,           # the table the generator was fitted on
     synthetic: pd.DataFrame,      # the table it gave
-    holdout: pd.DataFrame = None, # people it has not seen; without them leaks cannot be judged
+    holdout: pd.DataFrame = None, # people it has not seen; without them leaks cannot be judged and the card fails, unless `generator` has a small epsilon
     target: str = None,           # the column models predict
     *,
     groups: str = None,           # a column of categories whose groups are judged one by one
@@ -117,11 +126,12 @@ def evaluate(
     kinds, (a, s, b) = comparable(real, synthetic, holdout, kinds=kinds)
     for what, c in (("target", target), ("group", groups)):
         if c is not None and c not in a: raise InputError(f"the {what} is not among the columns", str(c), f"Columns: {', '.join(map(str, a))}", f"{what}-missing")
+    few = _few(a, s, b, generator, policy()["alarm"])
     a, s, b = (t if t is None or len(t) <= most else t.sample(most, random_state=seed).reset_index(drop=True) for t in (a, s, b))
     notes, limits = [], policy()
     found = {"rows": {"real": len(real), "synthetic": len(synthetic), "holdout": 0 if holdout is None else len(holdout)}, "fidelity": _fidelity(a, s, b, seed)}
-    found["privacy"] = {"copies": _copied(a, s, b, seed)}
-    if b is None: notes.append("No holdout: leaks, membership and attribute disclosure were not judged.")
+    found["privacy"] = {"copies": _copied(a, s, b, seed), "few": few}
+    if b is None: notes.append("No holdout: leaks, membership and attribute disclosure were not judged" + ("." if generator is None or generator.figures().get("epsilon") is None else f"; differential privacy with epsilon {generator.figures()['epsilon']:.3g} bounds what any test could find, if the table is this generator's."))
     else: found["privacy"] |= {"leaks": leaks(a, s, b, tolerance=limits["tolerance"], seed=seed), "anonymity": anonymity(a, s, b, target, attacks, seed=seed) if attacks else {}, "disclosure": attribute_disclosure(a, s, b, seed=seed)}
     if b is not None and not attacks: notes.append("Singling out, linkability and inference were not attacked.")
     if b is not None and shadows and generator is not None: found["privacy"]["shadows"] = _shadowed(real, synthetic, holdout, kinds, generator, shadows, seed)
@@ -140,6 +150,14 @@ def _shadowed(real, synthetic, holdout, kinds, generator, shadows, seed) -> dict
     real, synthetic, holdout = (t[list(kinds)] for t in (real, synthetic, holdout))
     def make(rows, seed): return fit(rows, how["method"], how["epsilon"], seed, delta=how["delta"], kinds=kinds, floor=how["floor"]).sample(len(rows), seed=seed)
     return shadow_membership(make, real, synthetic, holdout, kinds=kinds, shadows=shadows, most=settings().int("synth", "shadow_rows"), seed=seed)
+
+def _few(a, s, b, generator, alarm) -> dict:
+    "Columns that show values of few. A generator without noise says of its columns that none is shown of fewer than its floor; with noise it may make one up, and numbers reckoned from others (`Order`, `Sum`) are no one's."
+    how, columns = {} if generator is None else generator.figures(), getattr(generator, "about", {}).get("columns", ())
+    floor = how.get("floor", 5)
+    reckoned = {getattr(x, n, None) for x in getattr(generator, "constraints", ()) for n in ("second", "total")}
+    claimed = [c for c in columns if c not in reckoned] if how.get("epsilon") is None else ()
+    return {"floor": floor, "columns": values_of_few(a, s, b, floor=floor, claimed=claimed, alarm=alarm)}
 
 def _copied(a, s, b, seed) -> dict:
     "Share of exact copies among synthetic and among fresh rows; without a holdout half of the real rows stands for them."
@@ -169,14 +187,15 @@ def _bins(curve: dict) -> list:
     return [f"below {edges[0]}", *(f"{a} to {b}" for a, b in zip(edges, edges[1:])), f"{edges[-1]} and more"]
 
 def _curves(a, s, most=12) -> dict:
-    "Shares of bins or commonest categories of real and synthetic columns, for the plots: no value that fewer than 10 real rows have."
+    "Shares of bins or commonest categories of real and synthetic columns, for the plots: no category that fewer than 10 real rows have, no edge with fewer than 10 beyond it."
     out = {}
     for c in list(a)[:most]:
         if a[c].dtype == object:
             top = [v for v, n in a[c].value_counts().items() if n >= 10][:8]
             out[str(c)] = {"labels": [str(v)[:24] for v in top], "real": [float((a[c] == v).mean()) for v in top], "synthetic": [float((s[c] == v).mean()) for v in top]}
         elif a[c].notna().sum() >= 50:
-            edges = np.unique(np.quantile(a[c].dropna(), np.linspace(.01, .99, 13)))
+            v = np.sort(a[c].dropna().to_numpy(float))
+            edges = np.unique(_inner(v, max(10, len(v) // 100) + 1, 13)) # between order statistics: the quantile .99 of 60 values is half made of the greatest
             share = lambda t: np.histogram(t[c].dropna(), np.concatenate([[-np.inf], edges, [np.inf]]))[0] / len(t)
             out[str(c)] = {"edges": [float(f"{e:.4g}") for e in edges], "real": share(a).tolist(), "synthetic": share(s).tolist()}
     return out

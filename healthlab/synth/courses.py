@@ -364,7 +364,7 @@ class Population:
     def __init__(self, people: list, floor: int = 5, seed: int = 0):
         from healthlab.synth.generator import fit
         self.floor, self.seed = floor, seed
-        self.end = max(v.start for h in people for v in h.visits)
+        self.end = (max(v.start for h in people for v in h.visits) + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0) # the midnight after: the moment itself is one patient's
         self.known = Known(people, floor, parted=True)
         table = patient_table(people, self.end)
         kinds = {c: "category" if c.startswith("trait:") or c in ("sex", "died") else "numeric" for c in table}

@@ -101,7 +101,7 @@ def _steps(wrapped, optimiser, losses, n, rate, steps, noise, clip, secret, prog
 # %% ../../nbs/library/60_synth/63b_dpsgd.ipynb #3a1d2ef5
 from .autoregressive import Autoregressive, one_thread
 from .budget import rho_of
-from .marginals import private_alphabet
+from .marginals import perhaps_nobody, private_alphabet
 from .network import network
 from .sampling import Corrections
 
@@ -130,6 +130,8 @@ class PrivateNetwork(Autoregressive):
         noise, self.spent = noise_for(self.epsilon, self.delta / 2, rate, steps, rho)
         if s["noise_seed"] is not None: torch.manual_seed(s["noise_seed"])
         self.net = network(self.sizes, s["hidden"], 0.)
+        with torch.no_grad(): # the letters that may be nobody's begin as rare: unlearning them would take the steps that the others need
+            for head, c in zip(self.net.heads, alphabet.columns): head.bias[perhaps_nobody(c)] -= 4
         optimiser = torch.optim.Adam(self.net.parameters(), lr=s["lr"])
         privately(self.net, optimiser, lambda net, who: net(codes[who]).sum(1), len(codes), rate, steps, noise, s["clip"] or 2 * len(self.sizes) ** .5, s["noise_seed"], progress)
         self.net.eval()

@@ -4,7 +4,7 @@
 __all__ = ['METHODS', 'PRIVATE', 'methods', 'Generator', 'fit', 'save', 'load']
 
 # %% ../../nbs/library/60_synth/65_generator.ipynb #99eca57b
-import hashlib, hmac, json, pickle, time
+import hashlib, hmac, json, numbers, pickle, time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +14,8 @@ import pandas as pd
 from ..core.errors import InputError
 from ..core.keys import keys
 from .autoregressive import Autoregressive
-from .columns import alphabet_of, kinds_of
-from .constraints import verified
+from .columns import alphabet_of, kinds_of, plain
+from .constraints import typed, verified
 from .dpsgd import PrivateNetwork
 from .marginals import Marginals
 from .pairwise import PEOPLE, SMALL, Pairwise
@@ -36,30 +36,33 @@ def _suited(method, epsilon, rows, settings, checkpoint) -> str:
     if epsilon is not None: return "marginals"
     return "pairwise" if rows < SMALL and not settings and checkpoint is None else "network"
 
-def _learnt(method, source, kinds, target, epsilon, delta, seed, floor, settings, checkpoint, step):
+def _learnt(method, source, kinds, target, epsilon, delta, seed, floor, settings, checkpoint, step, who):
     "A fitted model and the letters it speaks."
     if method.startswith("synthcity:"):
-        alphabet = alphabet_of(source, kinds, floor)
+        alphabet = alphabet_of(source, kinds, floor, who=who)
         return Plugin(method.removeprefix("synthcity:"), settings, seed, epsilon, delta).fit(source, alphabet, target), alphabet
     if method in ("marginals", "dpsgd"):
         model = METHODS[method](settings, epsilon or 1., delta)
         return model, model.fit_table(source, kinds, target)
-    alphabet = alphabet_of(source, kinds, floor, people=PEOPLE if method == "pairwise" else None)
-    kept = {"ordered": alphabet.ordered} if method == "network" else {}
-    return METHODS[method](alphabet.sizes, settings, seed, **kept).fit(alphabet.encode(source), checkpoint=checkpoint, progress=step), alphabet
+    alphabet = alphabet_of(source, kinds, floor, people=PEOPLE if method == "pairwise" else None, who=who)
+    codes = alphabet.encode(source)
+    if method == "pairwise": return Pairwise(alphabet.sizes, settings, seed).fit(codes), alphabet
+    return METHODS[method](alphabet.sizes, settings, seed, ordered=alphabet.ordered).fit(codes, checkpoint=checkpoint, progress=step, who=who), alphabet
 
 # %% ../../nbs/library/60_synth/65_generator.ipynb #924e0015
 def _mask(column, wanted, rng) -> np.ndarray:
     "Which first letters of a column can give what is wanted: weights, (letters,). A letter that only sometimes does weighs as often as it does."
     size = column.sizes[0]
-    draws = 20
-    codes = np.repeat(np.arange(size), draws)[:, None]
-    if len(column.sizes) > 1: codes = np.concatenate([codes, rng.integers(0, column.sizes[1], (len(codes), 1))], 1)
-    return _holds(column.decode(codes, rng), wanted).reshape(size, draws).mean(1)
+    for draws in (20, 2000): # a narrow range is a small part of a wide bin
+        m = _holds(column.decode(np.repeat(np.arange(size), draws)[:, None], rng), wanted).reshape(size, draws).mean(1)
+        if m.any(): break
+    return m
 
 def _holds(values: pd.Series, wanted) -> np.ndarray:
     if wanted is None or wanted is pd.NA or isinstance(wanted, float) and np.isnan(wanted): return values.isna().to_numpy(bool)
-    if isinstance(wanted, tuple) and len(wanted) == 2: return ((values >= wanted[0]) & (values <= wanted[1])).fillna(False).to_numpy(bool)
+    if isinstance(wanted, tuple) and len(wanted) == 2:
+        low, high = wanted
+        return (values.notna() & (low is None or values >= low) & (high is None or values <= high)).fillna(False).to_numpy(bool)
     if isinstance(wanted, (list, set, frozenset)): return values.isin(list(wanted)).to_numpy(bool)
     return (values == wanted).fillna(False).to_numpy(bool)
 
@@ -74,7 +77,7 @@ def _allowed(alphabet, conditions, rng) -> dict:
             continue
         try: m = _mask(column, wanted, rng)
         except TypeError: raise InputError("a condition cannot be compared with the column's values", str(name), "Give values of the column's type", "condition-impossible") from None
-        if not m.any(): raise InputError("no row can meet a condition: the generator has no such value", str(name), "Ask for a value or range the source has", "condition-impossible")
+        if not m.any(): raise InputError("no row can meet a condition: the generator has no such value", str(name), "Ask for a value the source has, or a wider range: what few people have is not drawn", "condition-impossible")
         out[first] = m
     return out
 
@@ -99,7 +102,7 @@ class Generator:
 
     def sample(self,
                n: int,                   # rows
-               conditions: dict = None,  # column -> value, list of values, (low, high), or None for missing
+               conditions: dict = None,  # column -> value, list of values, (low, high) of which one may be None, or None for missing
                seed: int = None,         # the same seed draws the same rows; None: the fit's seed
               ) -> pd.DataFrame:
         """Draw n rows. `InputError` when a condition or constraint cannot be met."""
@@ -108,6 +111,7 @@ class Generator:
 
     def batches(self, n: int, conditions: dict = None, seed: int = None):
         "The rows of `sample` as tables of at most 100,000, so that millions can be written out without being held together."
+        if not isinstance(conditions, (dict, type(None))): raise InputError("conditions are not a dictionary", type(conditions).__name__, "Give {column: value}", "condition-impossible")
         if not isinstance(n, (int, np.integer)) or n < 1: raise InputError("the number of rows must be a whole number of at least 1", f"n={n}", "", "rows-wrong")
         rng = np.random.default_rng(self.about["seed"] if seed is None else seed)
         left, dry = n, 0
@@ -130,7 +134,7 @@ class Generator:
         ok = np.ones(len(rows), bool)
         for c in self.constraints: ok &= c.holds(rows)
         for c, v in conditions.items(): ok &= _holds(rows[c], v)
-        return rows[ok]
+        return typed(rows[ok], self.constraints)
 
     def figures(self) -> dict:
         "How it was made: method, rows, columns, seed, epsilon, delta, accountant, seconds."
@@ -148,35 +152,60 @@ def _bar(label):
         bar.update(epoch - bar.n)
     return step, bar.close
 
-def _checked(method, epsilon, delta, n):
+def _number(x): return isinstance(x, numbers.Real) and not isinstance(x, (bool, np.bool_)) and np.isfinite(x)
+
+def _whole(name, x, least):
+    if not isinstance(x, numbers.Integral) or isinstance(x, (bool, np.bool_)) or x < least: raise InputError(f"{name} must be a whole number of at least {least}", f"{name}={x}", "", f"{name}-wrong")
+
+def _checked(method, epsilon, delta, n, floor, seed, checkpoint):
     if method not in methods(): raise InputError("unknown method", f"method={method}", f"Methods: {', '.join(methods())}", "method-unknown")
-    if epsilon is not None and not (isinstance(epsilon, (int, float)) and epsilon > 0 and np.isfinite(epsilon)):
+    if epsilon is not None and not (_number(epsilon) and epsilon > 0):
         raise InputError("epsilon must be a number greater than 0", f"epsilon={epsilon}", "Small is private: 1 is a common choice; None is no differential privacy", "epsilon-wrong")
     if epsilon is not None and method not in ("auto", *PRIVATE): raise InputError("the method gives no differential privacy", f"method={method}", f"With an epsilon: auto, {', '.join(PRIVATE)}", "epsilon-wrong")
-    if delta is not None and not 0 < delta < 1: raise InputError("delta must lie between 0 and 1", f"delta={delta}", f"Less than 1/rows, e.g. {1 / n ** 1.1:.1g}", "delta-wrong")
+    if delta is not None and not (_number(delta) and 0 < delta < 1 / n): # at 1/rows it would allow one person to be published whole
+        raise InputError("delta must be greater than 0 and less than 1/rows", f"delta={delta}", f"For this table e.g. {1 / n ** 1.1:.1g}", "delta-wrong")
+    if checkpoint is not None and method not in ("auto", "network") or checkpoint is not None and epsilon is not None: raise InputError("the method has no training that could go on from a checkpoint", f"method={method}", "Leave checkpoint out, or use the method network", "checkpoint-wrong")
+    for name, x, least in (("floor", floor, 1), ("seed", seed, 0)): _whole(name, x, least)
 
+def _varies(target, kind, floor):
+    "The target must have two values in what is drawn, too."
+    if target.nunique() < 2: raise InputError("the target has a single value", str(target.name), "Choose a target that varies", "target-constant")
+    if kind == "category" and (n := int((target.value_counts() >= floor).sum())) < 2: raise InputError(f"{n} of the target's values {'is' if n == 1 else 'are'} shared by {floor} people, and no other is shown", str(target.name), "Give more people of the rare class, a smaller floor, or no target", "target-constant")
+
+def _whose(df, person, floor):
+    "A number for the person of every row (None: each row is another person's), once there are enough of them; a row of nobody is a person of its own."
+    if person is not None and person not in df: raise InputError("the column that says whose a row is is not in the table", str(person), f"Columns: {', '.join(map(str, df.columns))}", "column-unknown")
+    who = np.arange(len(df)) if person is None else pd.factorize(df[person])[0].astype(np.int64)
+    who = np.where(who < 0, len(df) + np.arange(len(df)), who)
+    if (n := len(np.unique(who))) < floor: raise InputError(f"the table is of {n} people: what it shows must be shared by {floor}", "" if person is None else str(person), "Give more people, or a smaller floor", "table-too-small")
+    return None if person is None else who
+
+# %% ../../nbs/library/60_synth/65_generator.ipynb #c37aa70f
 def fit(
     df: pd.DataFrame,       # the table to learn, one row a person or stay
     method: str = "auto",   # one of `methods()`
     epsilon: float = None,  # differential privacy's epsilon; None: none
     seed: int = 0,          # the same seed gives the same generator
     *,
+    person: str = None,     # the column that says whose a row is, where people have several; it is not generated
     delta: float = None,    # None with an epsilon: 1 / rows^1.1
     kinds: dict = None,     # column -> numeric | category | date | identifier | omit, where guessing is wrong
     constraints: list = (), # Range, Order, Sum, Allowed
     target: str = None,     # the column models will predict: must be there and vary
     floor: int = 5,         # people who must share a value for it to be shown
     settings: dict = None,  # the method's own settings
-    checkpoint = None,      # a file that an interrupted training goes on from
+    checkpoint = None,      # a file that an interrupted training of the method network goes on from
     progress: bool = False, # show a progress bar
 ) -> Generator:
     "Learn a table. `InputError` names the column or parameter when it cannot be learnt, and what to do."
-    start = time.monotonic()
-    kinds = kinds_of(df, kinds)
-    _checked(method, epsilon, delta, len(df))
+    start, df = time.monotonic(), plain(df)
+    kinds = kinds_of(df, (kinds or {}) | ({} if person is None or person not in df else {person: "omit"}))
+    _checked(method, epsilon, delta, len(df), floor, seed, checkpoint)
+    who = _whose(df, person, floor)
+    if epsilon is not None and person is not None: raise InputError("differential privacy of a row is not that of a person who has several", f"person={person}", "Give a table of one row a person, or no epsilon", "epsilon-wrong")
     if target is not None and target not in df: raise InputError("the target is not in the table", str(target), f"Columns: {', '.join(map(str, df.columns))}", "target-missing")
-    if target is not None and df[target].nunique() < 2: raise InputError("the target has a single value", str(target), "Choose a target that varies", "target-constant")
-    given, (constraints, ok) = list(constraints), verified(df, constraints)
+    if target is not None: _varies(df[target], kinds[target], floor)
+    given, (constraints, ok) = constraints, verified(df, constraints, kinds, floor)
     columns = [c for c in df.columns if kinds[c] != "omit"]
     source = df.loc[ok, columns].reset_index(drop=True)
     for c in constraints: source = c.forward(source)
@@ -184,11 +213,12 @@ def fit(
     if epsilon is not None and any(hasattr(c, "learn") and c.combinations is None for c in given): raise InputError("allowed combinations cannot be read off the table under differential privacy", "constraints", "List them: Allowed(columns, combinations)", "epsilon-wrong")
     method = _suited(method, epsilon, len(source), settings, checkpoint)
     step, close = _bar(method) if progress else (None, lambda: None)
-    try: model, alphabet = _learnt(method, source, kinds, target, epsilon, delta or 1 / len(source) ** 1.1, seed, floor, settings, checkpoint, step)
+    try: model, alphabet = _learnt(method, source, kinds, target, epsilon, delta or 1 / len(source) ** 1.1, seed, floor, settings, checkpoint, step, None if who is None else who[ok])
     finally: close()
     about = {"method": method, "rows": len(source), "left_out": int((~ok).sum()), "columns": columns, "seed": seed, "floor": floor, "seconds": round(time.monotonic() - start, 1),
-             "epsilon": model.epsilon, "delta": model.delta, "accountant": model.accountant}
+             "epsilon": model.epsilon, "delta": model.delta, "accountant": model.accountant and model.accountant + "; what constraints read off the table public" * any(hasattr(c, "measured") for c in constraints)} | ({} if who is None else {"people": int(len(np.unique(who[ok])))})
     return Generator(model, alphabet, constraints, about)
+
 
 # %% ../../nbs/library/60_synth/65_generator.ipynb #bb250950
 def _seal(body: bytes) -> str: return hmac.digest(keys().derive("synth model"), body, "sha256").hex()

@@ -5,7 +5,7 @@ __all__ = ['WAVES', 'SETTINGS', 'embedding_width', 'waves', 'network', 'position
            'train']
 
 # %% ../../nbs/library/60_synth/61_network.ipynb #92c8af1d
-import copy
+import copy, hashlib, json, os, pickle
 from functools import lru_cache
 
 import numpy as np
@@ -102,6 +102,7 @@ def _network_class():
             return torch.stack([nn.functional.cross_entropy(self.logits(i, e), rows[:, i], reduction="none") for i in range(len(self.sizes))], 1)
     return Network
 
+# %% ../../nbs/library/60_synth/61_network.ipynb #0b528658
 def network(
     sizes: list,          # letters of every position
     hidden: int = 96,     # units of each layer
@@ -136,10 +137,13 @@ def device() -> str:
     import torch
     return "cuda" if torch.cuda.is_available() else "cpu"
 
-def split(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    "Rows to train on and rows to stop by: a tenth, at most 5,000."
-    order = np.random.default_rng(seed).permutation(n)
+def split(n: int, seed: int, who: np.ndarray = None) -> tuple[np.ndarray, np.ndarray]:
+    "Rows to train on and rows to stop by: a tenth, at most 5,000; where `who` says whose a row is, those of about as many people, whole."
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(n)
+    if who is not None: order = order[np.argsort(rng.permutation(who.max() + 1)[who[order]], kind="stable")] # somebody's rows together
     held = max(1, min(n // 10, 5000))
+    if who is not None: held = max(held, int((who[order] == who[order[held - 1]]).nonzero()[0][-1]) + 1)
     return order[held:], order[:held]
 
 def _averaged(average, net, step, keep=.99):
@@ -177,13 +181,14 @@ class _Run:
 SETTINGS = {"hidden": None, "dropout": .25, "forget": .2, "lr": 2e-3, "weight_decay": None, "batch": 256, "rows": 100_000, "epochs": 60, "gain": .0015, "patience": 4}
 
 def width(rows: int) -> int:
-    "Units of a layer for as many rows, 16 to 64: half the root of them. Wider ones only learn the rows by heart."
-    return min(64, max(16, round(rows ** .5 / 2)))
+    "Units of a layer for as many rows, 16 to 64: a quarter of the root of them. Wider ones only learn the rows by heart."
+    return min(64, max(16, round(rows ** .5 / 4)))
 
 def _suited(settings: dict, rows: int, trained: int) -> dict:
-    "Settings in full for a table of `rows`, of which `trained` are trained on."
+    "Settings in full for a table of `rows` of as many people, and `trained` rows to train on."
     settings = SETTINGS | (settings or {})
     if unknown := set(settings) - set(SETTINGS): raise InputError("unknown training settings", ", ".join(sorted(unknown)), f"Known: {', '.join(SETTINGS)}")
+    if not isinstance(settings["epochs"], (int, np.integer)) or settings["epochs"] < 1: raise InputError("epochs must be a whole number of at least 1", f"epochs={settings['epochs']}", f"{SETTINGS['epochs']} when left out", "settings-wrong")
     return settings | {"hidden": settings["hidden"] or width(rows), "batch": max(16, min(settings["batch"], trained // 40)), "gain": settings["gain"] * min(1, trained / 16000),
                        "weight_decay": min(2., 8000 / trained) if settings["weight_decay"] is None else settings["weight_decay"]}
 
@@ -217,37 +222,49 @@ def train(
     groups: list = None, # per position, the group of every letter that later positions see
     ordered: list = None, # per position, how many of its first letters have an order; None: none
     seed: int = 0,       # the same seed gives the same network on the same machine
+    who: np.ndarray = None, # a number for the person of every row: people are trained on or stopped by, not both; None: every row is another person's
     settings: dict = None, # over SETTINGS: hidden (None: `width`), dropout, forget, lr, weight_decay (None: 8,000 / rows, at most 2), batch, rows, epochs, gain (of 16,000 rows), patience
     checkpoint = None,   # a file: the training is kept there after every epoch, and goes on from there
     progress = None,     # called with (epoch, held-out loss)
 ):
     "A trained network, and the held-out loss after every epoch (nats a row)."
     import torch
-    train_rows, held_rows = split(len(codes), seed)
-    settings = _suited(settings, len(codes), len(train_rows))
+    train_rows, held_rows = split(len(codes), seed, who)
+    settings = _suited(settings, len(codes) if who is None else len(np.unique(who)), len(train_rows))
+    belongs = checkpoint is not None and _belongs(checkpoint, codes, sizes, groups, ordered, seed, settings, who)
     shares = [(np.bincount(codes[train_rows, i], minlength=k) + .5) / (len(train_rows) + .5 * k) for i, k in enumerate(sizes)]
     rows, held, run = torch.tensor(codes[train_rows]), torch.tensor(codes[held_rows]), _Run(sizes, settings, seed, groups, ordered or [0] * len(sizes), shares)
-    if checkpoint is not None: _resume(run, checkpoint)
+    if checkpoint is not None: _resume(run, checkpoint, belongs)
     while run.epoch < settings["epochs"] and run.bad < settings["patience"]:
         _epoch(run, rows, settings, seed)
         run.epoch += 1
         _judged(run, held, settings["gain"])
-        if checkpoint is not None: _keep(run, checkpoint)
+        if checkpoint is not None: _keep(run, checkpoint, belongs)
         if progress: progress(run.epoch, run.history[-1])
     run.average.load_state_dict(run.kept)
     return run.average.cpu(), run.history
 
 # %% ../../nbs/library/60_synth/61_network.ipynb #218abf51
-def _keep(run, path):
-    import os
+def _belongs(path, codes, sizes, groups, ordered, seed, settings, who) -> str:
+    "What a checkpoint is told by: the table, as the other things a training follows from, since tables of one shape fit one network. `InputError` when there is no folder for it."
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder): raise InputError("the folder of the checkpoint does not exist", folder, "Make it, or name a file elsewhere", "checkpoint-wrong")
+    plain = [list(map(int, sizes)), [np.asarray(g).tolist() for g in groups or []], list(map(int, ordered or [])), seed, settings]
+    told = hashlib.blake2b(json.dumps(plain, sort_keys=True, default=float).encode() + b"\n", digest_size=16)
+    for part in (codes, who if who is not None else ()): told.update(np.ascontiguousarray(part, dtype=np.int64))
+    return told.hexdigest()
+
+def _keep(run, path, belongs):
     import torch
-    torch.save(run.saved(), f"{path}.new")
+    torch.save(run.saved() | {"belongs": belongs}, f"{path}.new")
     os.replace(f"{path}.new", path)
 
-def _resume(run, path):
-    import os
+def _resume(run, path, belongs):
     import torch
     if not os.path.exists(path): return
-    try: run.restore(torch.load(path, map_location=device(), weights_only=True))
-    except (RuntimeError, KeyError, ValueError, EOFError, OSError) as e:
-        raise InputError(f"the checkpoint does not belong to this training ({type(e).__name__})", str(path), "Name another file, or remove it to begin anew", "checkpoint-wrong") from None
+    try:
+        state = torch.load(path, map_location=device(), weights_only=True)
+        if state["belongs"] != belongs: raise ValueError
+        run.restore(state)
+    except (RuntimeError, KeyError, ValueError, TypeError, EOFError, OSError, pickle.UnpicklingError):
+        raise InputError("the checkpoint does not belong to this training: it was kept for another table, seed or settings, or is broken", str(path), "Name another file, or remove it to begin anew", "checkpoint-wrong") from None

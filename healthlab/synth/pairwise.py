@@ -21,8 +21,8 @@ class Pairwise:
         self.settings = {"rows": 20000, "passes": 8, "inertia": 5.} | (settings or {}) # rows drawn to be compared, rounds of fitting, people a cell is smoothed by
         if unknown := set(self.settings) - {"rows", "passes", "inertia"}: raise InputError("unknown settings of the method pairwise", ", ".join(sorted(unknown)), "Known: rows, passes, inertia")
 
-    def fit(self, codes: np.ndarray, checkpoint=None, progress=None):
-        "Learn from rows of letters (n, positions). Nothing is kept between epochs, as there are none."
+    def fit(self, codes: np.ndarray):
+        "Learn from rows of letters (n, positions)."
         counts = [np.bincount(codes[:, i], minlength=k) for i, k in enumerate(self.sizes)]
         self.base = [np.log((c + .5 / len(c)) / (len(codes) + .5)).astype(np.float32) for c in counts]
         self.corrections = calibrate(self.logits, codes, self.sizes, seed=self.seed, cells=max(3, int(np.sqrt(len(codes)) / 5)), **self.settings) # some twenty-five people a cell

@@ -234,16 +234,27 @@ def chance(table, whole, splits=16):
 
 
 def again(table, whole, target, halvings=2, draws=6):
-    "The same of the default: on few rows one drawn table says little. Every half is learnt once and held out once."
+    """The same of the default: one drawn table says little. Every half is learnt once and held out once. Beside it columns drawn each on its own, by value from the
+    learnt-from half: they know nobody, and have what the greatest of seven sets is by chance."""
     if not PEERS: return []
-    def made():
+    def made(draw):
         trios = []
         for seed in range(1, halvings + 1):
             for known, held in itertools.permutations(halves(whole, seed=seed)):
-                g = fit(known, target=target)
-                trios += [(known, held, g.sample(len(known), seed=n)) for n in range(draws)]
+                drawn = draw(known)
+                trios += [(known, held, drawn(n)) for n in range(draws)]
         return shares(trios)
-    return shares_rows(f"{table}: healthlab auto, {2 * halvings * draws} tables of {2 * halvings} generators", kept(f"{table}-again", made))
+    def learnt(known):
+        g = fit(known, target=target)
+        return lambda n: g.sample(len(known), seed=n)
+    def apart(known):
+        def drawn(n):
+            rng = np.random.default_rng(n)
+            return pd.DataFrame({c: known[c].array[rng.integers(0, len(known), len(known))] for c in known})
+        return drawn
+    count = 2 * halvings * draws
+    return (shares_rows(f"{table}: healthlab auto, {count} tables of {2 * halvings} generators", kept(f"{table}-again", lambda: made(learnt)))
+            + shares_rows(f"{table}: columns drawn each on its own, {count} tables of {2 * halvings} halves", kept(f"{table}-apart", lambda: made(apart))))
 
 
 def kept(name, make):
@@ -315,7 +326,7 @@ def generators():
             data = read()
             rows += one("healthlab auto", table, data, folder, attacks=150, asked=True)
             for generator in (*list(OURS.values())[1:], *OTHERS) if n == 0 else (): rows += one(generator, table, data, folder)
-            if n == 0: rows += plugins(*data)
+            if n == 0: rows += plugins(*data) + again(table, pd.concat(data[:2], ignore_index=True), data[2], draws=2)
             if n == 1: rows += chance(f"{table}, 8,000 rows a third", pd.concat(data[:2]).sample(24_000, random_state=0), splits=6)
             if n == 2: rows += fresh(table, data) + chance(table, whole := pd.concat(data[:2], ignore_index=True)) + again(table, whole, data[2]) + one("mostlyai", table, data, folder)
     return rows + great()

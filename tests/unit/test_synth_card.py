@@ -105,10 +105,55 @@ def test_the_card_fails_by_shadow_models_and_says_when_they_were_not_made(monkey
     assert any("shadow" in n for n in evaluate(REAL[:400], g.sample(400), HOLDOUT[:400], attacks=0).notes)
 
 
-def test_without_a_holdout_the_card_says_what_was_not_judged():
-    card = evaluate(REAL, FRESH)
-    assert "holdout" in card.notes[0].lower() and not any(r.name.startswith("leak") for r in card.rules)
-    assert not evaluate(REAL, pd.concat([FRESH[:1900], REAL[:100]])).passed
+def test_without_a_holdout_the_card_fails_and_says_what_was_not_judged():
+    near = evaluate(REAL, REAL.assign(hb=REAL.hb + .01, crp=REAL.crp + .01), attacks=0) # a near copy of everybody
+    assert near.failed == ["leaks"] and "holdout" in near.notes[0].lower() and not any(r.name.startswith("leak:") for r in near.rules)
+    assert "give a holdout" in near.to_html() and "exact copies" in evaluate(REAL, pd.concat([FRESH[:1900], REAL[:100]])).failed
+
+
+def test_a_small_epsilon_stands_for_a_holdout_and_a_great_one_does_not():
+    def card(epsilon): return evaluate(REAL, g.sample(2000), attacks=0, generator=g) if (g := fit(REAL, epsilon=epsilon)) else None
+    small, great = card(2.), card(50.)
+    assert "leaks" not in small.failed and "epsilon 2" in small.notes[0] and "leaks" in great.failed
+
+
+def few(source, made, holdout=HOLDOUT, **how): return evaluate(source, made, holdout, attacks=0, **how).found["privacy"]["few"]["columns"]
+
+
+def with_value(t, rows, **values): return t.assign(**{c: np.where(np.arange(len(t)) < rows, v, t[c] if c in t else "none").astype(object if isinstance(v, str) else float) for c, v in values.items()})
+
+
+def test_values_of_single_people_are_caught_by_column_and_never_named():
+    card = evaluate(with_value(REAL, 1, ward="Quartermain"), with_value(FRESH, 10, ward="Quartermain"), with_value(HOLDOUT, 0, ward="-"), attacks=0)
+    rule = next(r for r in card.rules if r.name == "values of few")
+    assert not rule.passed and "ward" in rule.why and "Quartermain" not in card.to_json() + card.to_html()
+    assert list(few(with_value(REAL, 1, sbp=999999.), with_value(FRESH, 1, sbp=999999.))) == ["sbp"]
+    def mails(t, who): return t.assign(mail=[f"{who}{i}.doe@mail.org" if i < 15 else None for i in range(len(t))])
+    for shown in (15, 1): assert list(few(mails(REAL, "jo"), mails(FRESH, "jo").assign(mail=lambda t: t.mail.where(t.index < shown)), mails(HOLDOUT, "an"))) == ["mail"], shown
+
+
+def test_rare_values_that_strangers_have_as_well_are_no_leak():
+    r = np.random.default_rng(0)
+    def rare(t): return t.assign(code=[f"C{int(x):04d} of ward" for x in r.zipf(1.4, len(t)).clip(max=9000)], late=r.lognormal(2, 1.5, len(t)).round(1))
+    assert not any(few(*map(rare, (REAL, FRESH, HOLDOUT))) for _ in range(5))
+
+
+def test_a_generator_that_promises_a_floor_is_held_to_it():
+    def ward(t, one): return t.assign(ward=np.where(np.arange(len(t)) < one, "attic", np.where(np.arange(len(t)) % 2, "medical", "surgical")))
+    real, held = ward(REAL, 1), ward(HOLDOUT, 0)
+    g = fit(real, "pairwise")
+    drawn = g.sample(2000)
+    assert not few(real, drawn, held, generator=g)
+    broken = drawn.assign(ward=np.where(np.arange(2000) < 1, "attic", drawn.ward))
+    assert list(few(real, broken, held, generator=g)) == ["ward"] and not few(real, broken, held), "a fresh person may have it too: one row alone proves nothing without the promise"
+
+
+def test_no_edge_of_a_plot_is_drawn_from_the_outermost_people():
+    real = people(60, 5).assign(sbp=lambda t: np.where(np.arange(60) < 1, 987654., t.sbp))
+    edges = evaluate(real, people(60, 6), people(60, 7), attacks=0).found["fidelity"]["plots"]["sbp"]["edges"]
+    v = np.sort(real.sbp)
+    assert v[9] <= edges[0] and edges[-1] <= v[-10] and len(edges) >= 2
+    assert "sbp" not in evaluate(real[:49], people(60, 6), people(60, 7), attacks=0).found["fidelity"]["plots"]
 
 
 @pytest.mark.parametrize("call, named", [(lambda: evaluate(REAL, FRESH, target="x"), "x"), (lambda: evaluate(REAL, FRESH.drop(columns="hb")), "hb"), (lambda: evaluate(REAL, FRESH.head(3)), "3 rows"), (lambda: evaluate(REAL, FRESH, groups="ward"), "ward")])
@@ -121,3 +166,14 @@ def test_the_generator_is_on_the_card():
     card = evaluate(REAL, g.sample(2000), HOLDOUT, generator=g, attacks=0)
     assert "not attacked" in card.notes[0]
     assert card.figures()["generator"]["epsilon"] == 2. and "zCDP" in card.to_html()
+
+
+def test_values_of_few_are_looked_for_in_whole_numbers():
+    from healthlab.synth.leaks import values_of_few
+    r = np.random.default_rng(0)
+    real, held = (pd.DataFrame({"cost": r.integers(0, 900, 400)}) for _ in range(2))
+    real.loc[0, "cost"] = 7654321
+    drawn = pd.DataFrame({"cost": r.integers(0, 900, 400)})
+    assert values_of_few(real, drawn, held) == {}
+    drawn.loc[0, "cost"] = 7654321
+    assert list(values_of_few(real, drawn, held)) == ["cost"]

@@ -1,4 +1,8 @@
 """Synthetic tables: what comes back looks like what went in, holds to what was asked, and bad input is named."""
+import datetime
+import decimal
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,6 +10,7 @@ import pytest
 from healthlab.core.errors import InputError
 from healthlab.synth import Allowed, Order, Range, Sum, fit, load, save
 from healthlab.synth import network
+from healthlab.synth.columns import Numeric
 from healthlab.synth.plugins import Plugin
 from healthlab.synth.sampling import coarse, fineness, table_of, thinned
 
@@ -48,6 +53,86 @@ def test_constraints_hold_in_every_row(made):
     assert (s.discharged >= s.admitted).all() and (s.drugs + s.tests == s["items"]).all()
     assert not ((s.sex == "M") & (s.ward == "maternity")).any() and s.age.between(18, 94).all()
     assert (s.discharged > s.admitted).mean() > .8
+
+
+def courses(n=300):
+    r = np.random.default_rng(0)
+    born = pd.Timestamp("1950-01-01") + pd.to_timedelta(r.integers(0, 20000, n), "D")
+    admitted = born + pd.to_timedelta(r.integers(1, 9000, n), "D")
+    seen = admitted + pd.to_timedelta(r.integers(0, 40, n) * 15, "min")
+    left = admitted + pd.to_timedelta(r.integers(1, 30, n), "D")
+    a, b = r.integers(0, 9, n).astype("uint8"), r.integers(0, 9, n)
+    return pd.DataFrame({"born": born, "admitted": admitted.strftime("%Y-%m-%d"), "seen": seen.tz_localize("UTC"), "left": left.strftime("%Y-%m-%dT%H:%M:%SZ"), "a": a, "b": b, "all": a + b, "most": a + b + r.integers(0, 4, n)})
+
+
+@pytest.mark.parametrize("constraints", [
+    [Order("born", "admitted"), Order("admitted", "left")],
+    [Order("admitted", "left"), Order("born", "admitted")],
+    [Order("born", "left"), Order("admitted", "left")],
+    [Order("born", "admitted"), Order("admitted", "seen"), Order("seen", "left")],
+    [Sum("all", ("a", "b")), Order("all", "most")],
+    [Order("a", "all"), Sum("all", ["a", "b"]), Order("all", "most"), Order("a", "most")],
+])
+def test_constraints_rest_on_each_other(constraints):
+    t = courses()
+    if any(c.columns == ("seen", "left") for c in constraints): t["left"] = (t.seen + pd.Timedelta(days=2)).dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    s = fit(t, constraints=constraints, settings={"epochs": 2, "hidden": 8}).sample(200)
+    assert list(s.columns) == list(t.columns) and (s.dtypes == t.dtypes).all() and all(c.holds(s).all() for c in constraints)
+
+
+def test_an_order_keeps_the_grid_and_the_form_of_its_times():
+    t = courses()
+    s = fit(t, constraints=[Order("born", "admitted"), Order("admitted", "seen"), Order("born", "left")], settings={"epochs": 2, "hidden": 8}).sample(300)
+    assert s.admitted.str.fullmatch(r"\d{4}-\d\d-\d\d").all() and s.left.str.fullmatch(r"\d{4}-\d\d-\d\dT00:00:00Z").all()
+    assert (s.seen.dt.second == 0).all() and (s.born == s.born.dt.normalize()).all() and (s.seen != s.seen.dt.normalize()).any()
+    t = t.assign(left=pd.to_datetime(t.left).dt.tz_localize(None))
+    left = fit(t, constraints=[Order("seen", "left")], settings={"epochs": 2, "hidden": 8}).sample(300).left
+    assert left.dtype == t.left.dtype and (left == left.dt.normalize()).all()
+    from healthlab.synth.constraints import verified
+    t = pd.DataFrame({"born": t.born.dt.date, "left": t.left.dt.tz_localize("Europe/Berlin"), "day": pd.to_datetime(t.admitted).dt.date})
+    for pair in (("born", "left"), ("born", "day")):
+        (order,), _ = verified(t, [Order(*pair)])
+        assert order.learnt[0] == 86400 and order.backward(order.forward(t)).equals(t)
+
+
+def test_a_sum_keeps_type_and_missing_totals_and_totals_without_parts():
+    t = courses()[["a", "b", "all"]].astype({"a": "Int64", "b": "int16", "all": "int32"})
+    hidden = np.random.default_rng(1).random((2, len(t))) < .2
+    short = {"epochs": 8, "hidden": 8}
+    t["a"] = t.a.mask(hidden[0])
+    s = fit(t, constraints=[Sum("all", ("a", "b"))], settings=short).sample(400)
+    assert (s.dtypes == t.dtypes).all() and s["all"].notna().all() and .1 < s.a.isna().mean() < .3   # a total is known where its parts are not
+    t["all"] = t["all"].astype("Int64").mask(hidden[1])
+    s = fit(t, constraints=[Sum("all", ("a", "b"))], settings=short).sample(400)
+    assert (s.dtypes == t.dtypes).all() and .1 < s["all"].isna().mean() < .3 and (s["all"].isna() & s.a.notna()).any() and (s["all"].notna() & s.a.isna()).any()
+    assert Sum("all", ("a", "b")).holds(s).all()
+
+
+def test_what_few_people_have_is_neither_allowed_nor_kept():
+    from healthlab.synth.constraints import verified
+    t = table(200)[["sex", "ward"]]
+    t.loc[0, "ward"] = "unit-of-one"
+    (rule,), ok = verified(t, [Allowed(("sex", "ward"))])
+    assert "unit-of-one" not in str(rule) and not ok[0] and ok.sum() >= 190
+    (rule,), ok = verified(t, [Allowed(("sex", "ward"))], floor=1)
+    assert "unit-of-one" in str(rule) and ok.all()
+    t = courses().assign(born=lambda t: t.born.where(t.index > 2))
+    (order,), _ = verified(t, [Order("born", "left")])
+    assert list(order.forward(t)) == ["left after born" if c == "left" else c for c in t], "the days of three people would be letters of their own"
+
+
+@pytest.mark.parametrize("constraints, named", [
+    (Order("born", "left"), "list"),
+    ([Order("born", "left")], "left"),
+    ([Order("all", "born")], "born"),
+    ([Allowed(("left", "admitted"))], "admitted"),
+    ([Range("all", 1, "z")], "all"),
+])
+def test_constraints_that_cannot_be_kept_are_named(constraints, named):
+    from healthlab.synth.constraints import verified
+    t = courses()
+    with pytest.raises(InputError) as e: verified(t, constraints, kinds={c: "category" for c in t} | ({"left": "omit"} if named == "left" else {}))
+    assert named in str(e.value) and e.value.remedy
 
 
 def test_missingness_is_a_signal(made):
@@ -126,9 +211,9 @@ def test_small_networks_leave_the_threads_of_others_alone():
 
 
 def test_a_layer_is_as_wide_as_suits_the_rows(tmp_path):
-    assert [network.width(n) for n in (10, 1100, 16_000, 1_000_000)] == [16, 17, 63, 64]
-    g = fit(table(1100), "network", settings={"epochs": 1})
-    assert len(g.model.net.first[0].bias) == 17
+    assert [network.width(n) for n in (10, 16_000, 25_000, 1_000_000)] == [16, 32, 40, 64]
+    g = fit(table(5000), "network", settings={"epochs": 1})
+    assert len(g.model.net.first[0].bias) == 18
     assert load(save(g, tmp_path)).sample(60, seed=4).equals(g.sample(60, seed=4))
 
 
@@ -172,6 +257,89 @@ def test_rare_values_are_never_shown():
     assert "unit-of-one" not in set(s.ward) and s.hb.max() < 60
 
 
+def people(n=600, seed=0):
+    r = np.random.default_rng(seed)
+    return pd.DataFrame({"age": r.integers(20, 90, n), "sex": r.choice(["m", "f"], n), "bp": r.normal(120, 10, n).round(1)})
+
+
+def test_what_one_person_has_in_many_rows_is_no_less_rare():
+    t = people(2000).assign(patient=np.repeat(np.arange(400), 5), reason=np.random.default_rng(1).choice(["flu", "cough", "fall"], 2000))
+    t.loc[35:39, ["reason", "age"]] = ["Creutzfeldt-Jakob", 113]
+    assert "Creutzfeldt-Jakob" in set(fit(t.drop(columns="patient"), settings=QUICK).sample(4000).reason), "five rows are five people when nobody says otherwise"
+    g = fit(t, person="patient", settings=QUICK)
+    s = g.sample(4000)
+    assert set(s.reason) == {"flu", "cough", "fall"} and s.age.max() < 100 and "patient" not in s and g.figures()["people"] == 400
+    assert b"Creutzfeldt" not in pickle.dumps(g)
+
+
+def test_letters_of_numbers_stand_for_people_not_rows():
+    v, who = np.repeat(np.arange(40.), 30), np.repeat(np.arange(40), 30) # forty people, each with one value thirty times
+    alone, together = Numeric(pd.Series(v), 5), Numeric(pd.Series(v), 5, who=who)
+    assert len(alone.pools) == 40 and len(together.pools) == 8
+    held = together.encode(pd.Series(v))[:, 0]
+    assert min(len(set(who[held == k])) for k in range(8)) >= 5
+
+
+def test_nobody_is_both_trained_on_and_stopped_by():
+    who = np.random.default_rng(0).integers(0, 60, 1000)
+    trained, held = network.split(1000, 0, who)
+    assert not set(who[trained]) & set(who[held]) and sorted([*trained, *held]) == list(range(1000)) and 100 <= len(held) < 140
+
+
+def test_where_too_few_have_a_value_none_is_shown():
+    t = people(3000).assign(phone=None, weight=np.nan, died=pd.NaT)
+    t.loc[:14, "phone"] = [f"+1-555-01{i:02d}" for i in range(15)]
+    t.loc[3, "weight"], t.loc[5, "died"] = 1234567.89, pd.Timestamp("2023-03-17")
+    t.loc[7:8, "weight"] = 7777
+    s = fit(t, settings=QUICK).sample(6000)
+    assert set(s.phone.dropna()) == {"other"} and s.weight.isna().all() and s.died.isna().all()
+    small = people(15).assign(surname=[f"Name{i}son" for i in range(15)])
+    assert set(fit(small).sample(20).surname) == {"other"}
+
+
+def test_rare_values_stay_neither_in_the_generator_nor_in_a_columns_type():
+    t = people().assign(ward=pd.Categorical(["a", "b", "c"] * 200, categories=["a", "b", "c", "kuru unit"], ordered=True))
+    t.loc[0, "ward"] = "kuru unit"
+    g = fit(t, settings=QUICK)
+    s = g.sample(600)
+    assert b"kuru" not in pickle.dumps(g) and list(s.ward.cat.categories) == ["a", "b", "c"] and s.ward.cat.ordered
+
+
+def test_an_identifier_is_refused_however_often_it_repeats():
+    for c, v in {"patient_id": [f"P{i}" for i in np.repeat(np.arange(100), 6)], "MRN": np.repeat(np.arange(100), 6), "patient": pd.Categorical(np.repeat(np.arange(100), 6)), "phone": np.repeat([f"555-{i}" for i in range(50)], 12)}.items():
+        with pytest.raises(InputError, match=c): fit(people().assign(**{c: v}))
+    assert fit(people().assign(patient_id=["a", "b"] * 300), settings=QUICK)
+
+
+def test_times_and_numbers_keep_their_grid():
+    r, t = np.random.default_rng(2), people()
+    t["at"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(r.integers(0, 500000, 600), unit="min")
+    t["local"] = t["at"].dt.normalize().dt.tz_localize("America/New_York")
+    t["day"] = t["at"].dt.date
+    t["small"] = r.uniform(1, 9, 600) * 1e-8
+    t["odd"] = t.age.astype(float)
+    t.loc[7, "odd"] = 45.3333
+    t["concept"] = r.choice([900000000000207008, 447562003000132100], 600)
+    s = fit(t, settings=QUICK).sample(600)
+    assert (s["at"].dt.second == 0).all() and (s["at"].dt.minute > 0).any() and (s.local == s.local.dt.normalize()).all()
+    assert isinstance(s.day[0], datetime.date) and s.small.nunique() > 300 and (s.odd % 1 == 0).all()
+    assert set(s.concept) == set(t.concept) and s.concept.dtype == t.concept.dtype
+
+
+def test_arrow_types_and_decimals_are_learnt():
+    t = people()
+    t = t.assign(pressure=t.bp.astype("double[pyarrow]"), when=pd.Series(pd.date_range("2020-01-01", periods=600)).astype("timestamp[ns][pyarrow]"), cost=[decimal.Decimal(str(x)) for x in t.bp])
+    s = fit(t, settings=QUICK).sample(600)
+    assert all(abs(s[c].astype(float).mean() - 120) < 3 for c in ("pressure", "cost")) and s.when.dt.year.isin([2020, 2021]).all()
+
+
+def test_a_narrow_range_and_an_open_one_are_drawn():
+    r = np.random.default_rng(0)
+    g = fit(pd.DataFrame({"charge": r.lognormal(7, 1, 600), "stage": r.integers(0, 5, 600)}), settings=QUICK)
+    assert g.sample(30, {"charge": (3200, 3220)}).charge.between(3200, 3220).all()
+    assert g.sample(30, {"stage": (3, None)}).stage.min() == 3 and g.sample(30, {"stage": (None, 1)}).stage.max() == 1
+
+
 def test_training_goes_on_where_it_was_interrupted(tmp_path):
     t, file = table(400)[["sex", "age", "ward"]], tmp_path / "checkpoint"
     from healthlab.synth.columns import alphabet_of, kinds_of
@@ -187,6 +355,20 @@ def test_training_goes_on_where_it_was_interrupted(tmp_path):
     net, losses = network.train(codes, sizes, settings=QUICK, checkpoint=file)
     assert losses == unbroken and len(calls) == 3
     with pytest.raises(InputError, match="does not belong"): network.train(codes, sizes, settings=QUICK | {"hidden": 8}, checkpoint=file)
+
+
+def test_a_checkpoint_of_another_table_or_seed_is_refused(tmp_path):
+    r, file, kw = np.random.default_rng(0), tmp_path / "checkpoint", {"epochs": 2, "hidden": 8}
+    a = r.integers(0, 2, (300, 2))
+    one, other = (np.column_stack([a, a.sum(1) + k & 1]) for k in (0, 1))
+    network.train(one, [2, 2, 2], settings=kw, checkpoint=file)
+    network.train(one, [2, 2, 2], settings=kw, checkpoint=file)
+    for codes, more in ((other, {}), (one, {"seed": 1}), (one, {"ordered": [0, 0, 2]}), (one, {"groups": [np.zeros(2, int), np.arange(2), np.arange(2)]}), (one, {"settings": kw | {"lr": .1}})):
+        with pytest.raises(InputError, match="does not belong"): network.train(codes, [2, 2, 2], **{"settings": kw, "checkpoint": file} | more)
+    file.write_text("no checkpoint")
+    with pytest.raises(InputError, match="does not belong"): network.train(one, [2, 2, 2], settings=kw, checkpoint=file)
+    with pytest.raises(InputError, match="nowhere"): network.train(one, [2, 2, 2], settings=kw, checkpoint=tmp_path / "nowhere" / "checkpoint")
+    with pytest.raises(InputError, match="epochs=0"): network.train(one, [2, 2, 2], settings={"epochs": 0})
 
 
 def bad(**columns): return pd.DataFrame({"x": np.arange(60) % 7, **columns})
@@ -211,6 +393,19 @@ def bad(**columns): return pd.DataFrame({"x": np.arange(60) % 7, **columns})
     (lambda: fit(bad(c="a"), constraints=[Order("x", "c")]), "c"),
     (lambda: fit(bad(), settings={"depth": 3}), "depth"),
     (lambda: fit([1, 2, 3]), "list"),
+    (lambda: fit(bad(lab=[[1]] * 60)), "lab"),
+    (lambda: fit(bad(concept=10 ** 17 + np.arange(60) % 7), kinds={"concept": "numeric"}), "concept"),
+    (lambda: fit(bad(c=["a"] * 58 + ["b"] * 2), target="c"), "(c)"),
+    (lambda: fit(bad(), floor=0), "floor"),
+    (lambda: fit(bad(), floor=61), "61"),
+    (lambda: fit(bad(), seed=-1), "seed"),
+    (lambda: fit(bad(), epsilon=True), "epsilon"),
+    (lambda: fit(bad(), epsilon=1, delta="a"), "delta"),
+    (lambda: fit(bad(), epsilon=1, delta=.5), "delta"),
+    (lambda: fit(bad(), person="who"), "who"),
+    (lambda: fit(bad(who=np.arange(60) % 20), person="who", epsilon=1), "who"),
+    (lambda: fit(bad(), method="pairwise", checkpoint="x"), "checkpoint"),
+    (lambda: fit(bad()).sample(5, ["x"]), "list"),
 ])
 def test_bad_input_is_named(make, named):
     with pytest.raises(InputError) as e: make()
@@ -231,6 +426,29 @@ def test_differential_privacy_is_stated_and_seedless():
     assert set(g.sample(500).sex.dropna()) <= {"F", "M"} and abs((g.sample(4000).died).mean() - t.died.mean()) < .08
     with pytest.raises(InputError, match="constraints"): fit(t, epsilon=1., constraints=[Allowed(("sex", "ward"))])
     with pytest.raises(InputError, match="no differential privacy"): fit(t, "synthcity:ctgan", epsilon=1.)
+
+
+def test_values_below_the_noisy_threshold_are_other_and_only_booleans_are_public():
+    r = np.random.default_rng(0)
+    codes = np.where(r.random(3000) < .5, r.choice(["250", "401"], 3000), [f"{x}{i}" for i, x in enumerate(r.choice(list("ABCDEFGH"), 3000))])
+    t = pd.DataFrame({"code": codes, "ward": pd.Series(["icu"] * 1500 + ["medical"] * 1499 + ["only-one"]).astype("category"), "grade": pd.Series([1] * 1499 + [2] * 1500 + [77]).astype("category"), "sick": r.random(3000) < .3})
+    t["level"] = r.choice([10, 20, 30], 3000, p=[.6, .39, .01])
+    for method, more in (("marginals", {}), ("dpsgd", {"epochs": 2})):
+        g = fit(t, method, epsilon=2., kinds={"level": "category"}, settings={"noise_seed": 0} | more)
+        s = g.sample(3000, seed=0)
+        assert "only-one" not in s.ward.cat.categories and 77 not in s.grade.cat.categories and b"only-one" not in __import__("pickle").dumps(g)
+        assert set(s.ward.dropna()) <= {"icu", "medical", "other"} and set(s.code.dropna()) <= {"250", "401", "other"} and set(s.level.dropna()) <= {10, 20, 30} and s.sick.dtype == bool
+        if method == "marginals": assert (s.code == "other").mean() > .4 and abs((s.code == "250").mean() - .25) < .05, "what is not shown went to a code that is"
+    assert "number public" in fit(t, epsilon=1.).accountant
+
+
+def test_nobody_is_missing_where_noise_explains_it():
+    r = np.random.default_rng(0)
+    t = pd.DataFrame({"sex": r.choice(["F", "M"], 1000), "ward": r.choice(["a", "b"], 1000), "hb": r.normal(13, 1, 1000)})
+    drawn = [fit(t, epsilon=.5, settings={"noise_seed": k}).sample(1000, seed=0) for k in range(24)]
+    assert sum(int(d.isna().sum().sum() + (d == "other").sum().sum()) for d in drawn) < 200, "of 72,000 values; noise alone makes twice as many"
+    holes = t.assign(hb=t.hb.where(t.index % 3 > 0))
+    assert .15 < fit(holes, epsilon=4., settings={"noise_seed": 0}).sample(600, seed=0).hb.isna().mean() < .5
 
 
 def test_a_fixed_noise_seed_repeats_and_is_called_not_private():
