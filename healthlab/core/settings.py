@@ -19,13 +19,15 @@ def find_settings() -> Path:
         if not Path(named).is_file():
             raise SettingsError("the settings file does not exist", "HEALTHLAB_SETTINGS", "Point it at a settings.ini, or unset it")
         return Path(named).resolve()
-    here = Path.cwd()
-    for folder in [here, *here.parents, Path(healthlab.__file__).resolve().parents[1]]:
-        f = folder / "settings.ini"
-        if f.is_file() and _is_workbench(f, f.stat().st_mtime_ns): return f
-    raise SettingsError("no settings.ini found", str(here), "Run inside a healthlab workbench, or set HEALTHLAB_SETTINGS to its settings.ini")
+    here = os.getcwd()
+    for f in _places(here):
+        if os.path.isfile(f) and _is_workbench(f, os.stat(f).st_mtime_ns): return f
+    raise SettingsError("no settings.ini found", here, "Run inside a healthlab workbench, or set HEALTHLAB_SETTINGS to its settings.ini")
 
 @lru_cache(maxsize=32) # asked for at every call into the lake
+def _places(here): return [f / "settings.ini" for f in (Path(here), *Path(here).parents, Path(healthlab.__file__).resolve().parents[1])]
+
+@lru_cache(maxsize=32)
 def _is_workbench(file, mtime): return "[lake]" in file.read_text(encoding="utf-8", errors="replace")
 
 # %% ../../nbs/library/00_core/01_settings.ipynb #e808a13a

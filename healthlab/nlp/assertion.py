@@ -18,24 +18,24 @@ _EVID = r"(?:(?:any |the |a |an |other |further |obvious |apparent |clear |clini
 _BE = r"(?:is|are|was|were|be|been|being|has been|have been|had been|could be|can be|appears?|appeared|seems?)"
 
 _CERTAINTY = re.compile("|".join((
-    r"(?P<P>\b(?:(?:no|without)(?: any)?(?: further| significant| acute| interval| clinical)* (?:exacerbation|worsening|progression|aggravation|deterioration)s? (?:of|in)|(?:weak|reduced|decreased|diminished|sluggish) (?:to|or) absent|no (?:increase|change|significant change|interval change|decrease|improvement|further deterioration|longer candidate|significant interval|relief|response|resolution|benefit|doubt|problem with|difficulty (?:in )?(?:diagnos|identif)\w+)\b(?: in| of| from)?|(?:do|does|did|has|have|had|is|was|are|were) (?:not|nt) (?:\w+ )?much\b|not (?:only|just|merely|necessarily|certain(?: if| whether)?|sure(?: if| whether)?|clear (?:if|whether)|extend\w*|well controlled|controlled|respond\w*(?: to)?|improv\w*|chang\w*|resolv\w*|relieved(?: by)?|worsen\w*|fully|completely|drain\w*|due to|caused by|related to|secondary to|explained by|optimal\w*|able to (?:lie|sleep|walk))|without (?:change|improvement|relief)|(?:no|without) (?:evident |further |obvious |other |appreciable )?(?:change|difference) in|not (?:quite |really |fully |adequately )?(?:taking care of|helping|relieving|controlling|touching|covering|enough|know)|(?:could|can|did|does|do|would|will) no?t (?:know|remember|recall|tolerate (?:the|his|her|these|those|associated)|interfere|affect|limit|keep)|(?:was|were|been) denied (?:an?|the|access|coverage)|not (?:been )?aware of|unaware of|gram[- ]negative|(?:nitrite|hiv|rh|her2|er|pr)[- ]negative (?!for)|(?:no|not|without) (?:known )?(?:cause|source|reason|etiology|explanation) (?:for|of)|no (?:sooner|matter|one|less than)|non[- ]?compliant with|without (?:treatment|therapy|intervention|further ado|question|doubt)))",
+    r"(?P<P>\b(?:(?:no|without)(?: any)?(?: further| significant| acute| interval| clinical)* (?:exacerbation|worsening|progression|aggravation|deterioration)s? (?:of|in)|(?:weak|reduced|decreased|diminished|sluggish) (?:to|or) absent|no (?:increase|change|significant change|interval change|decrease|improvement|further deterioration|longer candidate|significant interval|relief|response|resolution|benefit|doubt|problem with|difficulty (?:in )?(?:diagnos|identif)\w+)\b(?: in| of| from)?|(?:do|does|did|has|have|had|is|was|are|were) (?:not|nt) (?:\w+ )?much\b|not (?:only|just|merely|necessarily|certain(?: if| whether)?|sure(?: if| whether)?|clear (?:if|whether)|extend\w*|well controlled|controlled|respond\w*(?: to)?|improv\w*|chang\w*|resolv\w*|relieved(?: by)?|worsen\w*|fully|completely|drain\w*|due to|caused by|related to|secondary to|explained by|optimal\w*|able to (?:lie|sleep|walk))|without (?:change|improvement|relief)|(?:no|without) (?:evident |further |obvious |other |appreciable )?(?:change|difference) in|not (?:quite |really |fully |adequately )?(?:taking care of|help(?:ing)?|reliev(?:e|ing)|control(?:ling)?|touch(?:ing)?|covering|enough|know)|(?:could|can|did|does|do|would|will) no?t (?:know|remember|recall|tolerate (?:the|his|her|these|those|associated)|interfere|affect|limit|keep)|(?:was|were|been) denied (?:an?|the|access|coverage)|not (?:been )?aware of|unaware of|gram[- ]negative|(?:nitrite|hiv|rh|her2|er|pr)[- ]negative (?!for)|(?:no|not|without) (?:known )?(?:cause|source|reason|etiology|explanation) (?:for|of)|no (?:sooner|matter|one|less than)|no (?:better|worse)\b|(?:no|without) (?:(?!no\b)\w+ ){0,2}(?:evidence|signs?|indications?) of (?:any )?(?:benefit|relief|improvement|response) (?:from|with|to|on)|(?:no|without) (?:(?:any|much|significant|real|further|appreciable|clear|lasting) )+(?:relief|benefit|response) (?:from|with|to|on)|non[- ]?compliant with|without (?:treatment|therapy|intervention|further ado|question|doubt)))",
     r"(?P<N_F>\b(?:cannot|can ?not|ca nt|could not|unable to|not able to|failed to|difficult to|hard to|not been able to|without being able to) (?:be )?(?:completely |entirely |definitively |fully )?(?:rule out|exclude|ruled out|excluded)(?!\w)(?= (?!by|on|at)\w))",
-    r"(?P<N_B>\b(?:cannot|can ?not|ca nt|could no?t|may not|difficult to|not) (?:be |been )?(?:completely |entirely |definitively |definitely |fully |yet )?(?:rule out|exclude|ruled out|excluded)(?: by \w+)?|(?:cannot|could not|can not) be (?:confirmed|determined)|not (?:yet )?(?:certain|confirmed)|(?:is|was|were|are) (?:also )?(?:on|in|part of) the differential|remains? (?:a )?possib\w+|(?:is|was|are|were) (?:a )?(?:possible|possibility|consideration|questioned|considered|uncertain|unclear|suspected|questionable|queried|concern(?!\w)(?! (?:for|about|of|that))|being considered)|(?:has|have|had) been (?:considered|suspected|raised)|may be present|to be (?:ruled out|excluded)|needs? to be (?:ruled out|excluded)|should be (?:ruled out|excluded|considered)|versus|vs\.?(?= )(?<!VS))",
+    r"(?P<N_B>\b(?:(?:cannot|can ?not|ca nt|could no?t|may not|difficult to|not) (?:be |been )?(?:completely |entirely |definitively |definitely |fully |yet )?(?:rule out|exclude|ruled out|excluded)(?: by \w+)?|(?:cannot|could not|can not) be (?:confirmed|determined)|not (?:yet )?(?:certain|confirmed)|(?:is|was|were|are) (?:also )?(?:on|in|part of) the differential|remains? (?:a )?possib\w+|(?:is|was|are|were) (?:a )?(?:possible|possibility|consideration|questioned|considered|uncertain|unclear|suspected|questionable|queried|concern(?!\w)(?! (?:for|about|of|that))|being considered)|(?:has|have|had) been (?:considered|suspected|raised)|may be present|to be (?:ruled out|excluded)|needs? to be (?:ruled out|excluded)|should be (?:ruled out|excluded|considered)))",
     r"(?P<D_F>\b(?:low (?:clinical )?(?:suspicion|probability|likelihood|index of suspicion|concern) (?:for|of)|(?:very |highly |most )?unlikely (?:to (?:be|have|represent|reflect)|for)?|(?:do|does|did)(?: not| nt|not) (?:really )?(?:suspect|think (?:that )?(?:this|it|he|she) (?:is|has)|believe (?:that )?(?:this|it|he|she) (?:is|has))(?: an?)?|doubt(?:s|ed|ful)?(?: for| of| that)?|improbable|less likely|not (?:likely|suspicious|suspected|suggestive|concerning|typical|consistent|compatible|convincing)(?: to be| for| of| with)?|argues? against|arguing against|not (?:think|believe|feel|favou?r|suspect)(?: this is| he has| she has| that| there is)?|inconsistent with|no (?:definite|definitive|convincing|conclusive|strong|clear[- ]cut) (?:\w+ )?(?:evidence|signs?) (?:of|for)))",
-    r"(?P<D_B>\b(?:(?:is|was|are|were|seems?|appears?|felt to be|thought to be|considered|very|highly|deemed)? ?(?:unlikely|less likely|improbable|doubtful|doubted|not likely|not suspected|not favou?red)))",
+    r"(?P<D_B>\b(?:(?:(?:is|was|are|were|seems?|appears?|felt to be|thought to be|considered|very|highly|deemed) )?(?:unlikely|less likely|improbable|doubtful|doubted|not likely|not suspected|not favou?red)))",
     r"(?P<X_1>\bnon-(?=(?:tender|distended|edematous|oedematous|erythematous|toxic|icteric|purulent|bloody|labou?red|palpable|pruritic|pitting|displaced|febrile|obese|diabetic|pregnant)))",
-    r"(?P<X_F>\(-\)(?= ?\w)|\b(?:nothing(?: (?:to (?:suggest|indicate|support)|suggest\w+|suspicious for|concerning for|indicative of))?|nor (?:do|does|did|has|have|had|is|was|were) (?:he|she|they|it|there|we|the patient|patient)(?: " + _FINDS + r")?|no (?:other |known |immediate )?(?:family members?|relatives?|siblings?|one in (?:the|his|her) family)(?: (?:with|have|has|had))?(?: (?:an? |any )?(?:known |personal )?(?:history|hx) of)?|den(?:y|ies|ied|ying)(?: having had| having| any| experiencing| h/o)*|negative (?:for|screen for|work[- ]?up for)|neg for|(?:was|were|is|are|has been|been) (?:ruled out for|negative for)|ruled out(?: for| an?\b| the\b)?(?= [a-z])(?! (?:by|with|via|at|on|after)\b)|(?:rules|ruling|excluded?|excluding|excludes) out|excluded(?! by)|excludes|free (?:of|from)|absen(?:ce|t) of|absent(?= \w)|lack(?:s|ed|ing)?(?: of)?|fail(?:s|ed|ure)? to (?:reveal|show|demonstrate|identify|detect|find)|(?:with)?out any|without|w/o|never (?:had|developed|experienced|been diagnosed with|been|smoked|used|took|taken|received|has had|complained of|noted|reported)|never(?! (?:occurred|developed|recurred|happened|returned|reappeared) ?(?:[.,;)]|$))|neither|nor|resolution of(?! (?:most|some|part)\b)|disappearance of(?! (?:most|some|part)\b)|exclusion of|cessation of|stopp(?:ed|ing)|discontinu(?:ed|e|ation of)|d/c(?:'d|ed)?|refus(?:ed|es|al of)|declin(?:ed|es)|avoid(?:s|ed|ance of)?|rather than|instead of|no longer (?:has|having|taking|on|using|requires?|required|complains? of)|unremarkable for|(?:unable|not able|impossible) to (?:undergo|tolerate|perform|take|find|appreciate|elicit|identify|detect|demonstrate|see|visuali[sz]e|palpate|(?:re)?produce)|(?:de)?void of|as opposed to|no?t " + _FINDS + r"(?:ing)?(?: any| an?| the)?|(?:do|does|did|has|have|had|could|would|should|will|can)(?: nt| not|not)(?: (?:appear to |seem to |yet |ever |currently |really |actually ))* ?" + _FINDS + r"\w*|no?t (?:(?:been )?(?:associated|accompanied|complicated) (?:with|by)(?: any)?|any|been (?:prescribed|given|diagnosed with|treated (?:with|for)|taking|on|found to have)|(?:currently )?(?:taking|on|using|having|complaining of|experiencing|report\w*|have|associated with any)|in (?:any )?(?:acute |respiratory |apparent )?(?=distress)|diagnosed with|found to have|a candidate for|known to have|an?)|no (?:known )?" + _EVID + r"|non|no|not|zero|(?<!\w)-(?=ve\b)|nil|nkda))(?![\w-])",
-    r"(?P<X_B>(?:\b" + _BE + r"|,|:|\() ?(?:(?:all|also|both|again|otherwise|uniformly|completely|entirely|repeatedly|initially|subsequently) )*(?:(?:no?t|never)(?: (?:been|be|yet|definitely|clearly|initially|currently|subsequently|otherwise|further))*(?: " + _SEEN + "| " + _DONE + r"|(?= ?(?:[.,;)]|$)))|negative|absent|excluded|denied|refused|ruled out|resected? not|nonexistent|stopped|discontinued|withdrawn|disproven|refuted|lacking|missing|no longer (?:present|seen|evident|visible|detectable|visuali[sz]ed|identified|appreciated|palpable))(?![\w-])(?! (?:only|for|ruled|excluded|certain|clear|sure|any|in ))|\b(?:no?t) (?:(?:been|be|yet|clearly) )*(?:" + _SEEN + "|" + _DONE + r")\b|(?<=\w)[- ]free\b(?! (?:of|from|air|fluid|t4|t3|text|flap|living|water|to)\b)|[:\-] ?(?:negative|neg|none|absent|no|nil|denies|denied)(?= ?(?:[.,;)\n]|$))|\b(?:has|have|had) (?:been (?:ruled out|excluded)|never occurred)|\b(?:has|have|had) (?:ruled out|excluded)(?= ?(?:[.,;)]|$))|\b(?:ruled out|excluded|denied) by|\bruled out(?= ?(?:[.,;)]|$|at |on |with |via |after ))|\bno longer (?:present|seen|evident|detectable|visible|visuali[sz]ed|identified|appreciated|palpable|an issue)|(?<!\dl )(?<!\d l )(?<!ml )(?<!cc )(?<!liters )\bneg(?:ative)?(?= ?(?:[.,;)]|$| bilaterally| x ?\d))|\b(?:is|was|were|are) none\b|\bnone (?:(?:is|are|was|were) )?" + _SEEN + r"\b|\(\s?[-−–]\s?\)(?! ?\w)|\bnever (?:occurred|developed|recurred|happened|returned|reappeared)\b|\b(?:did|do|does|has|have) not (?:(?:re)?appear(?:ed)?|occur(?:red)?|recur(?:red)?|develop(?:ed)?|arise|ensue|happen|return)(?= ?(?:[.,;)]|$|(?:at|on|in|during|after|until|again)\b))|\b(?:has |have |had )?(?:completely |gradually |totally )?disappeared\b)",
+    r"(?P<X_F>\(-\)(?= ?\w)|\b(?:nothing(?: (?:to (?:suggest|indicate|support)|suggest\w+|suspicious for|concerning for|indicative of))?|nor (?:do|does|did|has|have|had|is|was|were) (?:he|she|they|it|there|we|the patient|patient)(?: " + _FINDS + r")?|no (?:other |known |immediate )?(?:family members?|relatives?|siblings?|one in (?:the|his|her) family)(?: (?:with|have|has|had))?(?: (?:an? |any )?(?:known |personal )?(?:history|hx) of)?|den(?:y|ies|ied|ying)(?: having had| having| any| experiencing| h/o)*|negative (?:for|screen for|work[- ]?up for)|neg for|negatives(?: (?:include|are))?:?|(?:(?<=^)|(?<=[.;,(] )|(?<=ros )|(?<=systems )|(?<=pertinent ))neg(?:ative)?:|(?:was|were|is|are|has been|been) (?:ruled out for|negative for)|ruled out(?: for| an?\b| the\b)?(?= [a-z])(?! (?:by|with|via|at|on|after)\b)|(?:rules|ruling|excluded?|excluding|excludes) out|excluded(?! by)|excludes|free (?:of|from)|absen(?:ce|t) of|absent(?= \w)|lack(?:s|ed|ing)?(?: of)?|fail(?:s|ed|ure)? to (?:reveal|show|demonstrate|identify|detect|find)|(?:with)?out any|without|w/o|never (?:had|developed|experienced|been diagnosed with|been|smoked|used|took|taken|received|has had|complained of|noted|reported)|never(?! (?:occurred|developed|recurred|happened|returned|reappeared) ?(?:[.,;)]|$))|neither|nor|resolution of(?! (?:most|some|part)\b)|disappearance of(?! (?:most|some|part)\b)|exclusion of|cessation of|(?:stopp(?:ed|ing)|discontinu(?:ed|e)|refused:?|declined:?)(?!\s*[,;):])|discontinuation of|d/c(?:'d|ed)?(?!'|\s*[,;)]| (?:home|to|on|from|with|planning|summary|instructions|meds|med|today|tomorrow|date|d(?:x|iagnos))\b)|refus(?:es|al of)|declines|avoid(?:s|ed|ance of)?|rather than|instead of|no longer (?:has|having|taking|on|using|requires?|required|complains? of)|unremarkable for|(?:unable|not able|impossible) to (?:undergo|tolerate|perform|take|find|appreciate|elicit|identify|detect|demonstrate|see|visuali[sz]e|palpate|(?:re)?produce)|(?:de)?void of|as opposed to|no?t " + _FINDS + r"(?:ing)?(?: any| an?| the)?|(?:do|does|did|has|have|had|could|would|should|will|can)(?: nt| not|not)(?: (?:appear to |seem to |yet |ever |currently |really |actually ))* " + _FINDS + r"\w*|no?t (?:(?:been )?(?:associated|accompanied|complicated) (?:with|by)(?: any)?|any|been (?:prescribed|given|diagnosed with|treated (?:with|for)|taking|on|found to have)|(?:currently )?(?:taking|on|using|having|complaining of|experiencing|report\w*|have|associated with any)|in (?:any )?(?:acute |respiratory |apparent )?(?=distress)|diagnosed with|found to have|a candidate for|known to have|an?)|no (?:known )?" + _EVID + r"|non|no|not|zero|(?<!\w)-(?=ve\b)|nil|nkda)(?<!negatives))(?![\w-])",
+    r"(?P<X_B>(?:\b" + _BE + r"(?= |nt\b)|,|:|\() ?(?:(?:all|also|both|again|otherwise|uniformly|completely|entirely|repeatedly|initially|subsequently) )*(?:(?:no?t|never)(?: (?:been|be|yet|definitely|clearly|initially|currently|subsequently|otherwise|further))*(?: " + _SEEN + "| " + _DONE + r"|(?= ?(?:[.,;)]|$)))|negative|absent|excluded|denied|refused|declined|ruled out|resected? not|nonexistent|stopped|discontinued|withdrawn|disproven|refuted|lacking|missing|no longer (?:present|seen|evident|visible|detectable|visuali[sz]ed|identified|appreciated|palpable))(?![\w-])(?! (?:only|for|ruled|excluded|certain|clear|sure|any|in ))|\b(?:no?t) (?:(?:been|be|yet|clearly) )*(?:" + _SEEN + "|" + _DONE + r")\b|(?<=\w)[- ]free\b(?! (?:of|from|air|fluid|t4|t3|text|flap|living|water|to)\b)|[:\-] ?(?:negative|neg|none|absent|no|nil|denies|denied)(?= ?(?:[.,;)\n]|$))|\b(?:has|have|had) (?:been (?:ruled out|excluded)|never occurred)|\b(?:has|have|had) (?:ruled out|excluded)(?= ?(?:[.,;)]|$))|\b(?:ruled out|excluded|denied) by|\bruled out(?= ?(?:[.,;)]|$|at |on |with |via |after ))|(?<!pupils)(?<!pupils )(?<!pupil )(?:: ?|\b)non-?reactive(?= ?(?:[.,;)|]|$))|\bno longer (?:present|seen|evident|detectable|visible|visuali[sz]ed|identified|appreciated|palpable|an issue)|(?<!\dl )(?<!\d l )(?<!ml )(?<!cc )(?<!liters )\bneg(?:ative)?(?= ?(?:[.,;)]|$| bilaterally| x ?\d))|\b(?:is|was|were|are) none\b|\bnone (?:(?:is|are|was|were) )?" + _SEEN + r"\b|\(\s?[-−–]\s?\)(?! ?\w)|\bnever (?:occurred|developed|recurred|happened|returned|reappeared)\b|\b(?:did|do|does|has|have) not (?:(?:re)?appear(?:ed)?|occur(?:red)?|recur(?:red)?|develop(?:ed)?|arise|ensue|happen|return)(?= ?(?:[.,;)]|$|(?:at|on|in|during|after|until|again)\b))|\b(?:has |have |had )?(?:completely |gradually |totally )?disappeared\b)",
     r"(?P<M_F>\b(?:(?:highly |very |quite |more |most )?(?:probabl[ey]|likely(?: (?:to (?:be|have|represent)|due to|secondary to|from|represents?|reflects?))?)|presum(?:ed|ably|ptive)(?: diagnosis of)?|suspicious (?:for|of)|suspicion (?:for|of)|suspect(?:ed)?(?! no)|suspects|(?:i|we) (?:do )?(?:strongly |really )?(?:think|believe|feel)(?: that)? (?:this|it|he|she|they|these|the patient) (?:probably |likely |just )?(?:is|are|has|have|was|had)(?: an?)?|suspecting|suspicion(?: for| of)|consistent with|compatible with|concern(?:ing|ed)? (?:for|about|of)|c/w|suggest(?:s|ed|ing|ive)?(?: of)?|indicative of|in keeping with|favou?r(?:s|ed|ing)?|appears? to (?:be|have|represent)|appeared to (?:be|have)|looks like|seems? to (?:be|have)|thought to (?:be|have|represent)|felt to (?:be|have|represent)|believed to (?:be|have)|provisional diagnosis of|working diagnosis of|typical of|characteristic of|evidence suggest\w*|point(?:s|ing) to|raising (?:the )?(?:concern|suspicion|possibility) (?:for|of|about)))(?![\w-])",
     r"(?P<M_B>\b(?:" + _BE + r" )?(?:highly |most |very |strongly )?(?:likely|probable|probably|suspected|presumed|favou?red)(?= ?(?:[.,;)]|$|given|based|due|because|and))|\b(?:is|was|were|are) (?:highly |strongly )?suspected)",
-    r"(?P<Q_F>\b(?:rule out|possib(?:le|ly|ility of|ilities of|ility for|ility that)|perhaps|questionable|question of|\(\?\)|\?(?= ?\w)|equivocal|uncertain(?: if| whether| diagnosis of)?|unclear (?:if|whether)|may (?:have|be|represent|reflect|indicate|also|suggest)|might (?:have|be|represent|reflect|indicate)|(?:could|may|might) (?:very well|certainly|possibly|also|well|potentially|still|just) (?:have|be|represent|reflect|indicate)|could (?:have|be|represent|reflect|indicate)|can represent|may(?!,? \d| of)|might|potential(?:ly)?|(?:to |will |must |need to |and |in order to )?(?:rule out|r/o|rule-out|exclude)|r/o|evaluat(?:e|ed|ion) (?:for|of possible)|assess(?:ed|ment)? for|screen(?:ed|ing)? for|work(?:ed)?[- ]?up for|look(?:ed|ing)? for|test(?:ed|ing)? for|(?:concern|worr(?:y|ied|isome)|anxi\w+|fear\w*) (?:for|about|of|that)|consider(?:ed|ation of|ing)?(?: the possibility of)?|differential (?:diagnos[ie]s )?(?:includ\w+|of|is|was|are|considerations? includ\w+)|ddx:?|versus|vs\.?(?!:| ?\d)|whether|borderline|as if|impression of|query))(?![\w-])"))
+    r"(?P<Q_F>\(\?\)(?= ?\w)|^\?(?=\w)|(?<=[^\w?!.)\]])\?(?= ?\w)|\b(?:rule out|possib(?:le|ly|ility of|ilities of|ility for|ility that)|perhaps|questionable|question of|\(\?\)|\?(?= ?\w)|equivocal|(?<!etiology )(?<!cause )(?<!origin )(?<!significance )uncertain(?: if| whether| diagnosis of)?|unclear (?:if|whether)|may (?:have|be|represent|reflect|indicate|also|suggest)|might (?:have|be|represent|reflect|indicate)|(?:could|may|might) (?:very well|certainly|possibly|also|well|potentially|still|just) (?:have|be|represent|reflect|indicate)|could (?:have|be|represent|reflect|indicate)|can represent|may(?!,? \d| of)|might|potential(?:ly)?|(?:to |will |must |need to |and |in order to )?(?:rule out|r/o|rule-out|exclude)|r/o|evaluat(?:e|ed|ion) (?:for|of possible)|assess(?:ed|ment)? for|screen(?:ed|ing)? for|work(?:ed)?[- ]?up for|look(?:ed|ing)? for|test(?:ed|ing)? for|(?:concern|worr(?:y|ied|isome)|anxi(?:ous|ety)|fear(?:s|ed|ing)?) (?:for|about|of|that)|consider(?:ed|ation of|ing)?(?: the possibility of)?|differential (?:diagnos[ie]s )?(?:includ\w+|of|is|was|are|considerations? includ\w+)|ddx:?|differential(?: diagnos[ie]s)?:|versus|vs\.?(?!:| ?\d)|whether|borderline|as if|impression of|query)(?![\w-]))"))
     , re.I)
 
 # %% ../../nbs/library/50_nlp/52_assertion.ipynb #d50eb254
 _KIN = r"(?:(?:grand|step|half[- ]|great[- ]?grand|god)?(?:mother|father|brother|sister|son|daughter|parent|sibling)s?|grandparents?|mom|dad|aunts?|uncles?|cousins?|nieces?|nephews?|twin|half-siblings?|relatives?|kindred|wife|husband|spouse|partner|(?:family|first[- ]degree|second[- ]degree|maternal|paternal) (?:members?|relatives?|side|cousins?|aunts?|uncles?)|siblings?|forebears|ancestors?)"
 _ASSOCIATION = re.compile("|".join((
     r"(?P<K>\b" + _KIN + r"'s (?!(?:house|home|request|report|side|history|name|phone|number|care|office)\b))",
-    r"(?P<P>\b(?:(?:(?:his|her|the|their|patient's|pt's) )?" + _KIN + r"(?:'s)?,? (?:(?:who|also|then|had|has|and \w+|\w+ly) )*(?:reports?(?: that)?|reported|states?|stated|says|said|notes|noted|noticed|brought|called|calls|describes?|described|denies|denied|confirms?|confirmed|witnessed|found|observed|believes|thinks|thought|feels|felt|worried|concerned|is concerned|was concerned|present|(?:was|is|were|are) (?:also )?(?:present|with (?:him|her|them)|not|there|in the room|called|contacted|informed|updated|able|aware|told|at (?:the )?bedside)|in the room|at bedside|at the bedside|accompan\w+|gives|gave|provides?|provided|helps?|assists?|lives|is here|is the|is health|is hcp|agrees?|understands?|understood|verbali[sz]ed|request\w*|informed|updated|visited|visiting|(?:did|does|do|could|can|would|will|should) (?:not )?(?:recall|know|remember|notice|want|understand|think|agree|bring|give|speak|report|say|help|call|have (?:an?|any) (?:\w+ )?(?:explanation|idea|concerns?|questions?))|asks|asked|drove|took|was contacted|notified)\b|(?:per|from|by|with|to|via|and|called|calls|lives with|living with|discuss\w* with|accompanied by|according to|spoke with|history (?:obtained )?from|history given by|obtained from|brought (?:in )?by|cared for by|informed|updated|care of) (?:(?:his|her|the|their|patient's|pt's|a|an|own|adult|two|three|older|younger|elderly) )*" + _KIN + r"(?!'s history|(?: side)| (?:had|has|with|have|died|who (?:has|had|died)|was diagnosed|suffers?))|(?:daughter|mother|father|sister|parent) (?:cells?|tumou?rs?|node|chromosomes?|vessel|compound|drug|nodule)s?|sister mary|(?:(?:the|a|an) )?(?:mother|father|parent) of (?:two|three|four|five|one|\d)|partner violence|children's (?:hospital|tylenol|motrin)|(?:his|her|the|patient's) (?:" + _KIN + r") (?:noticed|saw|reports?|states?|says|brought|called)|husband and))",
+    r"(?P<P>\b(?:(?:(?:his|her|the|their|patient's|pt's) )?" + _KIN + r"(?:'s)?[,:]? (?:(?:who|also|then|had|has|and \w+|\w+ly) )*(?:reports?(?: that)?|reported|states?|stated|says|said|notes|noted|noticed|brought|called|calls|describes?|described|denies|denied|confirms?|confirmed|witnessed|found|observed|believes|thinks|thought|feels|felt|worried|concerned|is concerned|was concerned|present|(?:was|is|were|are) (?:also )?(?:present|with (?:him|her|them)|not|there|in the room|called|contacted|informed|updated|able|aware|told|at (?:the )?bedside)|in the room|at bedside|at the bedside|accompan\w+|gives|gave|provides?|provided|helps?|assists?|lives|is here|is the|is health|is hcp|agrees?|understands?|understood|verbali[sz]ed|request\w*|informed|updated|visited|visiting|(?:did|does|do|could|can|would|will|should) (?:not )?(?:recall|know|remember|notice|want|understand|think|agree|bring|give|speak|report|say|help|call|have (?:an?|any) (?:\w+ )?(?:explanation|idea|concerns?|questions?))|asks|asked|drove|took|was contacted|notified)\b|(?:per|from|by|with|to|via|and|called|calls|lives with|living with|discuss\w* with|accompanied by|according to|spoke with|history (?:obtained )?from|history given by|obtained from|brought (?:in )?by|cared for by|informed|updated|care of) (?:(?:his|her|the|their|patient's|pt's|a|an|own|adult|two|three|older|younger|elderly) )*" + _KIN + r"(?!'s history|(?: side)| (?:had|has|with|have|died|who (?:has|had|died)|was diagnosed|suffers?))|(?:daughter|mother|father|sister|parent) (?:cells?|tumou?rs?|node|chromosomes?|vessel|compound|drug|nodule)s?|sister mary|(?:(?:the|a|an) )?(?:mother|father|parent) of (?:two|three|four|five|one|\d)|partner violence|children's (?:hospital|tylenol|motrin)|(?:his|her|the|patient's) (?:" + _KIN + r") (?:noticed|saw|reports?|states?|says|brought|called)|husband and))",
     r"(?P<F>\b(?:(?:strong |positive |significant |known |extensive |remarkable )*famil(?:y|ial) (?:medical |psychiatric )?(?:history|hx)(?: (?:is|was))?(?: (?:positive|significant|remarkable|notable|strong|negative|noncontributory|pertinent))?(?: (?:for|of))?|fh(?:x)?(?: of|:| positive for| significant for|\+)|fam(?:ily)? hx(?: of|:)?|(?:maternal|paternal)(?: (?:history|hx) of)?|(?:his|her|the|patient's|pt's|their|a|both|one|two|\d|of|had an?|has an?)?(?: (?:older|younger|elder|eldest|deceased|biological|late|only|twin|identical|maternal|paternal|first|other))* ?\b" + _KIN + r"(?: also)?(?: (?:with|had|has|have|having|died|dying|passed|was|were|is|who|whose|suffer\w*|living|deceased|diagnosed|developed))*))(?![\w'-])",
     r"(?P<B>\b(?:runs |running )?in (?:the|his|her|their|patient's) family\b|\b(?:in|of|affecting) (?:(?:one|two|three|both|all|several|most) of )?(?:his|her|their|the patient's) (?:\w+ )?child(?:ren)?\b|(?:\b(?:in|of|by|affecting|for|from|with) (?:(?:his|her|the|their|a|an|both|one|two|three|several|multiple|patient's|pt's|maternal|paternal|first[- ]degree|second[- ]degree|older|younger) )*|\(|[-–:] ?)" + _KIN + r"(?:\b|\)))")), re.I)
 
@@ -47,18 +47,18 @@ _PAST = re.compile("|".join((
 
 # %% ../../nbs/library/50_nlp/52_assertion.ipynb #d1f2be81
 _FUTURE = re.compile("|".join((
-    r"(?P<F>\b(?:(?:is |are |was |were )?(?:scheduled|planned|booked|awaiting|slated|referred|ordered|listed)(?: (?:for|to (?:have|undergo|get|start|begin|receive)))?(?: (?:an?|repeat|follow-?up))?|(?:plan|plans|planning) (?:is )?(?:for|to)(?: (?:obtain|get|do|perform|start|check|repeat|undergo|have|order|proceed with|begin))?|will (?:need|require|undergo|have|get|obtain|start|begin|check|order|receive|proceed with|be (?:scheduled for|started on|sent for|referred for)|schedule|repeat|recheck|arrange|perform|do)|(?:should|(?<!known )(?<!found )(?<!noted )(?<!documented )(?<!shown )(?<!seen )(?<!thought )(?<!felt )(?<!believed )(?<!reported )(?<!said )(?<!seems )(?<!seemed )(?<!appears )(?<!appeared )(?<!continues )(?<!continued )(?<!happened )(?<!used )to|needs? to|must) (?:have|undergo|get|obtain|repeat|be scheduled for|be started on)|(?:repeat|recheck|check|obtain|order|schedule|arrange|follow up with|f/u)(?= \w)|needs? (?:an?|repeat)|due for|upcoming|pending|prepare for|in preparation for|recommend(?:ed|s)?|would benefit from|elective)(?: an?| the)?)(?![\w-])",
+    r"(?P<F>\b(?:(?:is |are |was |were )?(?:scheduled|planned|booked|awaiting|slated|referred|ordered|listed(?= for))(?: (?:for|to (?:have|undergo|get|start|begin|receive)))?(?: (?:an?|repeat|follow-?up))?|(?:plan|plans|planning) (?:is )?(?:for|to)(?: (?:obtain|get|do|perform|start|check|repeat|undergo|have|order|proceed with|begin))?|will (?:need|require|undergo|have|get|obtain|start|begin|check|order|receive|proceed with|be (?:scheduled for|started on|sent for|referred for)|schedule|repeat|recheck|arrange|perform|do)|(?:should|(?<!known )(?<!found )(?<!noted )(?<!documented )(?<!shown )(?<!seen )(?<!thought )(?<!felt )(?<!believed )(?<!reported )(?<!said )(?<!seems )(?<!seemed )(?<!appears )(?<!appeared )(?<!continues )(?<!continued )(?<!happened )(?<!used )(?<!able )(?<!began )(?<!begun )(?<!begins )(?<!started )(?<!starts )(?<!tends )(?<!likely )(?<!nurse )to|needs? to|must) (?:have|undergo|get|obtain|repeat|be scheduled for|be started on)|(?:repeat|recheck|check|(?<!used to )(?<!able to )obtain|order|schedule|arrange|follow up with|f/u)(?= \w)|needs? (?:an?|repeat)|due for|upcoming|pending|prepare for|in preparation for|recommend(?:ed|s)?|would benefit from|elective)(?: an?| the)?)(?![\w-])",
     r"(?P<B>(?:\b(?:(?:is|are|was|were|to be|will be|has been|have been) )?(?:scheduled|planned|pending|ordered|arranged|booked|awaited|due|recommended)(?: (?:for|on|in|at|to be done|tomorrow|next)|(?= ?(?:[.,;)]|$)))|\bin (?:\d+|one|two|three|four|six|a few|several) ?(?:days?|weeks?|months?|wks?|mos?|years?)(?! (?:ago|prior|earlier))(?= ?(?:[.,;)]|$| to | for | or ))|\bat (?:the )?next (?:visit|appointment)|\btomorrow|\bnext (?:week|month|year|visit|monday|tuesday|wednesday|thursday|friday)|\bafter discharge|\bas an outpatient))(?![\w-])")), re.I)
 
 _CONDITION = re.compile("|".join((
-    r"(?P<P>\b(?:as if|even if|unclear if|uncertain if|unsure if|not sure if|ask(?:ed)? if|see if|wonder\w* if|determine if|check if|know if|should (?:he|she|they|we|be|have been|undergo|receive|have|avoid|continue|take|get|not|follow|remain|return(?! (?:if|for))|call|see|start|stop|also|eat|wear|consider)\b))",
-    r"(?P<C_F>(?<!does )(?<!did )(?<!not )\b(?:if|unless|in (?:the )?(?:case|event)(?: of| that)?|whenever|(?:return|come back|call|go|seek (?:care|attention|help|medical \w+)|report|present|follow ?up|come|instructed to (?:call|come|return)|contact \w+|notify \w+|ed|er|office|emergency (?:room|department))(?: [\w./]+){0,6}? (?:for|with|upon|if|should|when|immediately for)(?: any| new| worsening| increas\w+| sever\w+| recurrent)*|(?:return|call|ed|er|warning|alarm|red[- ]flag)(?: \w+)? (?:precautions|symptoms|signs)(?: (?:for|of|include|including|such as|:))?|as needed for|prn(?: for)?|p\.r\.n\.(?: for)?|when(?:ever)? (?:having|experiencing)|watch (?:out )?for|monitor(?:ed|ing)? for|observe for|look out for|warn(?:ed|ing)? (?:about|of|regarding)|should(?= [^.;]{2,90}? (?:occur|recur|develop|worsen|persist|return|arise|appear|fail|increase|happen))))(?![\w-])",
+    r"(?P<P>\b(?:(?:presents|presented|presenting|came|comes|sent|brought(?: in)?|taken|admitted|seen|evaluated|transferred|referred) (?:to|in|from|via|at) (?:the |our |an? |his |her )?(?:[\w-]+ ){0,2}?(?:ed|er|office|emergency (?:room|department))|as if|even if|unclear if|uncertain if|unsure if|not sure if|ask(?:ed)?(?: (?:him|her|them|me|us|(?:the )?(?:patient|pt|\w+)))? if|if any(?:thing)?(?= ?[,.;)])|(?:return|come|came|follow ?up|go|back|report)\b[^.;,]{0,40}? (?:in (?:the (?:morning|afternoon)|(?:about |approximately )?(?:\d+|one|two|three|four|six|a few|a)(?: ?(?:-|to) ?\d+)? (?:days?|weeks?|months?|years?))|tomorrow|next \w+|on \w+day) (?:for|with)|(?:return|come|follow ?up|go|report|contact|call|see)\b[^.;,]{0,40}? for (?:(?:an?|his|her|the|their) )?(?=(?:repeat|recheck|follow|further|routine|annual|scheduled|re-?eval|suture|staple|lab|blood (?:work|draw|pressure))\w*)|see if|wonder\w* if|determine if|check if|know if|should (?:he|she|they|we|be|have been|undergo|receive|have|avoid|continue|take|get|not|follow|remain|return(?! (?:if|for))|call|see|start|stop|also|eat|wear|consider)\b))",
+    r"(?P<C_F>(?<!does )(?<!did )(?<!not )\b(?:if|unless|in (?:the )?(?:case|event)(?: of| that)?|whenever|(?:return|come back|call|go|seek (?:care|attention|help|medical \w+)|report|present|follow ?up|come|instructed to (?:call|come|return)|contact \w+|notify \w+|ed|er|office|emergency (?:room|department))(?: [\w./]+){0,6}? (?:for|with|upon|if|should|when|immediately for)(?: any| new| worsening| increas\w+| sever\w+| recurrent)*|(?:return|call|ed|er|warning|alarm|red[- ]flag)(?: \w+)? (?:precautions|symptoms|signs)(?: (?:for|of|include|including|such as|:))?|as needed for|prn(?: for)?|p\.r\.n\.(?: for)?|when(?:ever)? (?:having|experiencing)|watch (?:out )?for|(?:monitor(?:ed|ing)?|observe) for(?! (?:(?:approximately|about|at least|another|\d|several|an? (?:few|total|hour|day|night))\b))|look out for|warn(?:ed|ing)? (?:about|of|regarding)|should(?= [^.;]{2,90}? (?:occur|recur|develop|worsen|persist|return|arise|appear|fail|increase|happen))))(?![\w-])",
     r"(?P<H_F>\b(?:(?:would|will|may|might|could|can) (?:consider|start|add|try|give|benefit from|switch to|need|require|use|order|initiate|begin|recommend|discuss)(?: (?:adding|starting|switching to|a trial of|initiating))?|consider(?:ing|ation of)?(?: (?:adding|starting|switching to|a trial of|initiating|repeat|further))?|at risk (?:for|of)|risks? (?:for|of|factors? for|include|includ\w+)|to prevent|prevention of|prophyla\w+(?: (?:for|against|of))?|potential (?:for|side effects?|complications?)(?: (?:of|include|including|such as))?|(?:risks?|benefits?|side effects?|complications?|alternatives?)(?: \w+){0,6}? (?:include|including|includes|such as|were discussed|explained)|discussed (?:the )?(?:possibility|option|risks?)(?: of)?|candidate for|in order to (?:prevent|avoid)))(?![\w-])")), re.I)
 
 # %% ../../nbs/library/50_nlp/52_assertion.ipynb #76668dd7
-_VERBS = r"(?:is|are|was|were|has|have|had|does|did|do|shows?|showed|reveal(?:s|ed)?|demonstrat(?:es?|ed)|presents?|presented|report(?:s|ed)|complain(?:s|ed|ing)?|admits?|admitted|endors(?:es|ed)|states?|stated|developed|develops|appears?|appeared|seems?|remain(?:s|ed)?|became|becomes|continu(?:es|ed)|underwent|started|began|received|takes?|took|found|noted|notes|describ(?:es|ed)|feels?|felt|improved|worsened|increased|decreased|responded|resulted|required|requires|tolerated|denies|denied|will|would|can|could|should|may|might|looks?|looked|given|treated|describing|describes|suggest(?:s|ed)|improving|revealing|showing|demonstrating|suggesting|confirm(?:s|ed)|disclosed|status|s/p)"
+_VERBS = r"(?:is|are|was|were|has|have|had|does|did|do|shows?|showed|reveal(?:s|ed)?|demonstrat(?:es?|ed)|presents?|presented|report(?:s|ed)|complain(?:s|ed|ing)?|admits?|admitted|endors(?:es|ed)|states?|stated|developed|develops|appears?|appeared|seems?|remain(?:s|ed)?|fell|rose|dropped|became|becomes|continu(?:es|ed)|underwent|started|began|received|takes?|took|found|noted|notes|describ(?:es|ed)|feels?|felt|improved|worsened|increased|decreased|responded|resulted|required|requires|tolerated|denies|denied|will|would|can|could|should|may|might|looks?|looked|given|treated|describing|describes|suggest(?:s|ed)|improving|revealing|showing|demonstrating|suggesting|confirm(?:s|ed)|disclosed|status|s/p)"
 _STATES = r"(?:retained|preserved|consistent|compatible|positive|notable|significant|intact|normal|clear|unremarkable|soft|supple|regular|stable|present|elevated|tender)"
-_ENDS = re.compile(r"\b(?:d/t|p/w|but|however|nevertheless|yet|though|although|albeit|whereas|while|except(?: for)?|aside from|apart from|secondary to|due to|because(?: of)?|caused by|attributed to|as (?:the|a|an) (?:\w+ )?(?:cause|source|reason|etiology|origin)|which|who|whose|that (?:is|was|were|are|has|have|had|would|required|showed)|until|if|should(?! have)|must|so|therefore|hence|thus|then|despite|in spite of|still|(?:as|since) (?:he|she|they|it|this|(?:the )?patient)|presents? with|presented with|presenting with|complain(?:s|ed|ing) of|reports? (?=\w)|reported that|admits? to|endorses|(?:status|s/p)|on exam\w*|pt reports|followed by|prior to|leading to|resulting in|consistent with|suspicious for|surrounded by|as well as (?:an?|multiple|mild)|unless|(?<=, )(?:just|only|instead|rather)|other than|(?:cause|source|reason|origin|etiology|explanation)s? (?:for|of)|suggest(?:s|ed)|without (?=\w+ (?:the|his|her))|(?<!there )(?<!that )(?<!he )(?<!it )(?<!patient )(?:(?:is|are|was|were)(?! (?:palpable|audible|visible|evident|detectable|discernible)\b)|has|had|showed|revealed|complained|presented)|(?<!having )(?<!has )(?<!have )(?<!had )(?<!never )(?<!not )(?<!he )(?<!patient )developed|confirming (?:that|the|an?)|(?<=, )(?:indicating|suggesting|showing|demonstrating) that|(?<=, )that (?=(?:he|she|they|it|the patient) ))\b|[;•]|[.?!][\"”')\]]*\s|\n\s*\n| - |: (?=[A-Z])|—|–\s", re.I)
+_ENDS = re.compile(r"\b(?:d/t|p/w|(?:and|so) (?:i|we)(?: |'ve )|but|however|nevertheless|yet|though|although|albeit|whereas|while|except(?: for)?|aside from|apart from|secondary to|due to|because(?: of)?|caused by|attributed to|as (?:the|a|an) (?:\w+ )?(?:cause|source|reason|etiology|origin)|which|who|whose|that (?:is|was|were|are|has|have|had|would|required|showed)|until|if|should(?! have)|must|so|therefore|hence|thus|then|despite|in spite of|still|(?:as|since) (?:he|she|they|it|this|(?:the )?patient)|presents? with|presented with|presenting with|complain(?:s|ed|ing) of|reports? (?=\w)|reported that|admits? to|endorses|(?:status|s/p)|on exam\w*|pt reports|followed by|prior to|leading to|resulting in|consistent with|suspicious for|surrounded by|as well as (?:an?|multiple|mild)|unless|(?<=, )(?:just|only|instead|rather)|other than|(?:cause|source|reason|origin|etiology|explanation)s? (?:for|of)|suggest(?:s|ed)|without (?=\w+ (?:the|his|her))|(?<!there )(?<!that )(?<!he )(?<!it )(?<!patient )(?<!ever )(?:(?:is|are|was|were)(?! (?:palpable|audible|visible|evident|detectable|discernible)\b)|has|had|showed|revealed|complained|presented)|(?<!having )(?<!has )(?<!have )(?<!had )(?<!never )(?<!not )(?<!he )(?<!patient )developed|confirming (?:that|the|an?)|(?<=, )(?:indicating|suggesting|showing|demonstrating) that|(?<=, )that (?=(?:he|she|they|it|the patient) ))\b|[;•]|[.?!][\"”')\]]*\s|\n\s*\n| - |: (?=[A-Z])|—|–\s", re.I)
 _CLAUSE = re.compile(r"(?:,|\band\b|\bor\b|\))\s*(?:and |but |or |then |now |also |she |he )*(?:(?:the |this |his |her |their |our |its |there |it |we |they |he |she |patient\b|pt\b|ms\.? |mr\.? |mrs\.? )[^,;]{0,60}?\b(?:" + _VERBS + "|" + _STATES + r")\b|(?<!or )" + _VERBS + r"\b|(?<=or )(?!(?:has|have|had) ever)" + _VERBS + r"\b|(?<!or )" + _STATES + r"\b|(?<=and )\w+(?: \w+){0,3} (?:is|was|were|are) (?!not|ruled|excluded|absent|negative|denied)|with\b|\+|on (?:exam|physical)|s/p\b|(?:findings?|presence|(?:prior |past |previous )?history|improvement|development|persistence) of\b)", re.I)
 _COLON = re.compile(r"(?:^|[\s,])[A-Z][A-Za-z/ ]{1,24}:\s|\s[A-Z]{2,}:\s")
 
@@ -71,10 +71,15 @@ def _within(m: re.Match, spans: list) -> bool: return any(a <= m.start() and m.e
 def _forward(s: str, at: int, after: list[int], spans: list = (), fresh: bool = False, told: bool = False) -> int:
     "Where a scope that opens at `at` ends; `after` are starts of later cues that end it; `fresh`: a new noun phrase ends it too; `told`: so does a list's last part with a verb of its own. Words of `spans` end nothing."
     end = len(s)
-    for pattern in (*((_FOUND,) if told else ()), _ENDS, _CLAUSE, _COLON, *((_FRESH,) if fresh else ())):
+    if m := _DISTRESS.search(s, at - 1, end): end = m.end()
+    for pattern in (*((_FOUND,) if told else ()), _WELL, _BEGUN, _ENDS, _CLAUSE, _COLON, *((_FRESH,) if fresh else ())):
         if m := next((m for m in pattern.finditer(s, at, end) if not _within(m, spans)), None): end = min(end, m.start())
     n = bisect_right(after, at)
     return min(end, after[n]) if n < len(after) else end
+
+_WELL = re.compile(r"(?:,|\band\b)\s+(?:(?!(?:or|nor|no|not)\b)[\w-]+ ){1,4}?(?:is|are|was|were) (?:full|equal|intact|normal|clear|symmetric\w*|reactive|regular|stable|unremarkable)\b", re.I) # no diplopia, visual fields are full
+_DISTRESS = re.compile(r"\b(?:acute|apparent|obvious|immediate|visible) distress\b(?! (?:or|nor)\b|,(?: \w+){1,3},? (?:or|nor)\b)", re.I) # in no acute distress, alert and oriented
+_BEGUN = re.compile(r"(?:[,;.&+/]|->|→|\band\b|\bthen\b)\s*(?:(?:then|and|to|we|will|instead|please|now)\s+)*(?:re-?)?(?:start|begin|initiat|continue\b|switch|add\b|adding|give\b|resum)\w*", re.I) # "discontinue this, start that"
 
 _STARTS = re.compile(r"\b(?:d/t|but|however|although|though|whereas|while|which|who|except|with|without|because|and (?:he|she|there|the patient|pt|patient)|no|denies|denied|secondary to|due to)\b|[;:•]|\.\s| - |\n\s*\n", re.I)
 
@@ -91,7 +96,7 @@ def _backward(s: str, at: int) -> int:
     return begin
 
 # %% ../../nbs/library/50_nlp/52_assertion.ipynb #9e3d1657
-_VALUE = {"X": "negative", "D": "negativePossible", "N": "neutralPossible", "Q": "neutralPossible", "M": "positivePossible"}
+_VALUE = {"X": "negative", "D": "negativePossible", "N": "neutralPossible", "V": "neutralPossible", "Q": "neutralPossible", "M": "positivePossible"}
 _RANK = {"negative": 0, "negativePossible": 1, "neutralPossible": 2, "positivePossible": 2}
 
 _NEGATOR = re.compile(r"\b(?:no|no?t|never|without|cannot)(?: be| been)?\s+$", re.I)
@@ -104,26 +109,90 @@ def _cut(s: str, cue: tuple[str, int, int], spans: list) -> tuple[str, int, int]
 
 _LACKING = re.compile(r"absen|lack|fail", re.I) # a finding may be that something is not there: [absence of appetite]
 
+_DIFFERENTIAL = re.compile(r"\b(?:ddx|differential(?: diagnos[ie]s)?)(?: includes?)?:", re.I) # a recogniser may take it for a mention
+
+_RELATIVE = re.compile(r"(?:[\w-]+ )?" + _KIN, re.I) # a mention too, where relatives are recognised: Mother: diabetes
+
 def _cues(pattern: re.Pattern, s: str, spans: list) -> list[tuple[str, int, int]]:
     "(group, start, end) of an axis's cues that lie in no span; one that opens a span counts."
-    found = [(m.lastgroup, m.start(), m.end()) for m in pattern.finditer(s) if m[0].strip() and not any(a < m.start() and m.end() <= b or a == m.start() and (pattern is not _ASSOCIATION or m.end() <= b) and (m.end() == b or m.lastgroup != "X_F" or _LACKING.match(m[0])) for a, b in spans)]
+    found = [(m.lastgroup, m.start(), m.end()) for m in pattern.finditer(s) if m[0].strip() and not any(a < m.start() and m.end() <= b or a == m.start() and (pattern is not _ASSOCIATION or m.end() <= b) and (m.end() == b or m.lastgroup != "X_F" or _LACKING.match(m[0])) and not (pattern is _ASSOCIATION and _RELATIVE.fullmatch(s, a, b)) for a, b in spans)]
+    if pattern is _CERTAINTY and spans: found += [("Q_F", m.start(), m.end()) for m in _DIFFERENTIAL.finditer(s) if any(a == m.start() for a, _ in spans)]
     return [_cut(s, cue, spans) for cue in found]
 
+# %% ../../nbs/library/50_nlp/52_assertion.ipynb #dde4be69
+_ANSWERS = re.compile(r"\b(?:no|none|n|yes|y)\b|[\[(][ xX✓✔]?[\])]|[☐□☑☒✓✔?]|(?:^|[\s,;:/(|])[+\-−–](?=[A-Za-z])|\([+\-−–]\)(?=[A-Za-z])", re.I)
+_ANSWER = re.compile(r"(?P<by>\s*[|:=?]\s*|\s+(?:[-–]\s+)?|\s*\(\s*)(?P<said>no|none|n|yes|y)(?=\s*(?:[,;|)]|\.(?:\s+(?![\d#\s])|$)|$))", re.I)
+_CELL = re.compile(r"\s*\|\s*(?:neg(?:ative)?|absent|denie[sd])(?=\s*(?:\||$))", re.I)
+_BOX = re.compile(r"\[(?P<a>[ xX✓✔]?)\]|\((?P<b>[ xX])\)(?=\s|$)|(?P<c>[☐□☑☒✓✔])")
+_SIGNED = re.compile(r"(?:^|(?<=[\s,;:/(|]))(?P<sign>[+\-−–])(?=[A-Za-z])|\((?P<sure>[+\-−–])\)(?=[A-Za-z])")
+_DOUBT = re.compile(r"\s?\(\?+\)|\?+(?!\w)")
+
+def _answers(s: str, spans: list, plan: bool) -> tuple[dict[int, str], set[int]]:
+    "Mentions that a form answers (Fever no, cough yes; [ ] rash; ROS: -fever, +cough; PE?), and where the answers stand: they say nothing of what follows."
+    told, said = {}, set()
+    boxes = [] if plan else [(m.start(), m.end(), (m["a"] or m["b"] or m["c"] or " ") in " ☐□") for m in _BOX.finditer(s)]
+    before = bool(boxes) and boxes[0][0] < min(a for a, _ in spans)
+    signs = list(_SIGNED.finditer(s))
+    # a dash may be a bullet: it is a sign beside a plus, in a list with commas or in a review of systems
+    meant = any(m[0] == "+" for m in signs) or re.search(r"\bros\b|review of systems|\w, ?[-−–]\w", s, re.I) is not None
+    signed = {m.end(): m[0] for m in signs if meant or m["sure"] or s[m.start() - 1:m.start()] == ":"}
+    for i, (a, b) in enumerate(spans):
+        near = [n for x, y, n in boxes if (y <= a and re.fullmatch(r"\s*(?:[\w-]+\s+){0,2}", s[y:a]) if before else b <= x and not s[b:x].strip(" :"))]
+        if a in signed: told[i] = "positive" if "+" in signed[a] else "negative"
+        elif near: told[i] = "negative" if near[-1 if before else 0] else "positive"
+        elif (m := _ANSWER.match(s, b)) and (len(m["said"]) > 1 or m["by"].strip() or m["said"].isupper()):
+            told[i] = "positive" if m["said"][0] in "yY" else "negative"; said.add(m.start("said"))
+        elif _CELL.match(s, b): told[i] = "negative"
+        elif _DOUBT.match(s, b): told[i] = "neutralPossible"
+    return told, said
+
+
 # %% ../../nbs/library/50_nlp/52_assertion.ipynb #4078fa2d
-_UNDONE = re.compile(_DONE + "|considered|undertaken", re.I)
+_UNDONE = re.compile(_DONE + "|considered|undertaken|refused|declined", re.I)
 _AIM = re.compile(r"\b(?:for|of|to|into|from|with|in|because of|due to)\s+(?:(?:the|an?|his|her|their|this|that|any|possible|suspected|known)\s+)*(?:[\w-]+\s+)?$", re.I)
 _SPECIMEN = re.compile(r"\b(?:cultures?|smears?|cytolog\w+|stains?|samples?|aspirates?)\b", re.I)
 
+_OWNED = re.compile(r"\b(?:from|to|of|with|given)\s+(?:his|her|their|the patient's|patient's|pt's)\s(?!\w+ing\b)", re.I) # possibly from her asthma: she has asthma
+_MAYBE = re.compile(r"(?:possible|probable|likely|questionable|presumed|suspected|borderline|presumptive|\?)\W*", re.I)
+_READING = re.compile(r"(?:\s+(?:of|is|was|at))?\s*:?\s*\d[\d/.]*(?!\w)[^,;]{0,16}[,;]")
+
+def _reach(s: str, spans: list, g: str, a: int, b: int, high: int) -> int:
+    "Where what a cue says of what follows it ends, beyond what ends any scope."
+    if "?" in s[a:b] and (m := _ASIDE.search(s, b, high)): high = m.start()
+    if _TREATED.match(s, a) and (m := _FOR.search(s, b, high)): high = m.start()
+    if g[0] not in "QM": return high
+    if (m := _OWNED.search(s, b, high)) and not _within(m, spans): high = m.start()
+    # gout, possible asthma, anemia: of a list only the one it stands before
+    if _MAYBE.fullmatch(s, a, b) and re.search(r"[,;]\s*(?:and\s+)?(?:an?\s+)?$", s[:a]) and not re.search(r"\bor\b|/", s[b:high]) and (m := re.compile("[,;]").search(s, b, high)): high = m.start()
+    return high
+
 def _aside(s: str, span: tuple[int, int], low: int, a: int, b: int) -> bool:
     "Whether what is denied to the left of a cue is not the mention but what was done for it or grown from it: surgery for a hernia was not performed, cultures of an effusion were negative."
+    if _READING.match(s, span[1], a): return True # pulse 80, temperature not taken
+    if "ruled out" in s[a:b].lower() and "," in s[span[1]:a] and not re.search(r"\b(?:and|or|is|was|were|are|been|both|all)\b|[/&]", s[span[1]:b], re.I): return True # chest pain, infarction ruled out
     if _UNDONE.search(s, a, b): return bool(_AIM.search(s, low, span[0])) and bool(re.search(r"\w", s[low:_AIM.search(s, low, span[0]).start()]))
     return bool(re.search("neg", s[a:b], re.I)) and bool(_SPECIMEN.search(s, span[1], a))
 
+_ASIDE = re.compile(r"[,;.)\]|]|\b(?:and|with|on|due|given|s/p|in|from|for|start\w*)\b", re.I) # how far a question mark before a word reaches
 _TREATED, _FOR = re.compile(r"refus|declin|stopp|discontinu|d/c|avoid", re.I), re.compile(r"\b(?:for|because|due|given|to treat|to prevent|after|despite|until)\b", re.I)
 
-def _certainty(s: str, spans: list) -> list[str]:
-    cues = _cues(_CERTAINTY, s, spans)
+# %% ../../nbs/library/50_nlp/52_assertion.ipynb #d8824135
+# the first five letters of words of which every cue of certainty holds one, but for those that are marks: most sentences are spared the search
+_CERTAINTY_WORDS = frozenset("""absen appea argue argui asses avoid belie borde c can canno ced cessa chara compa conce consi could ddx decli denie deny denyi devoi diffe didno disap disco dispr doesn donot doubt equiv evalu evide exclu
+fail faile fails failu favor favou feel felt free hadno hasno haven if impos impre impro incon indic inste keepi lack lacke lacki lacks likel look looke looki looks low may might missi neg negat neith never nil nkda no non nonco none nonex nonre nor not nothi nt
+o oppos out perha point possi poten presu proba provi query queri quest raise raisi rathe refus refut repre resol rule ruled rules rulin scree seem seems shoul stopp sugge suspe suspi test teste testi think thoug typic unabl unawa uncer uncle unlik unrem
+ve versu void vs wheth willn withd witho isnt arent wasnt weren work worke worki worku worri worry would zero anxie anxio fear feare feari fears""".split())
+_MARKS = re.compile(r"\?|\(\s?[-−–]")
+
+def _cued(s: str, words: set[str]) -> bool: return any(w[:5] in _CERTAINTY_WORDS for w in words) or _MARKS.search(s) is not None
+
+def _certainty(s: str, spans: list, words: set[str], plan: bool = False) -> list[str]:
+    cues = _cues(_CERTAINTY, s, spans) if _cued(s, words) else []
     out = ["positive"] * len(spans)
+    told, said = _answers(s, spans, plan) if _ANSWERS.search(s) else ({}, ())
+    cues = [c for c in cues if c[1] not in said]
+    cues += [("V_B", a, b) for g, a, b in cues if g == "Q_F" and s[a] in "vV" and (s[a:a + 2] != "VS" or s.isupper())] # embolism vs pneumonia: both are possible
+    for i, value in told.items(): out[i] = value
     if not cues: return out
     starts = [(_VALUE[g[0]], a) for g, a, _ in cues if g != "P" and not g.endswith("B")]
     best = [(9, 9999)] * len(spans)
@@ -132,14 +201,78 @@ def _certainty(s: str, spans: list) -> list[str]:
         value, right = _VALUE[g[0]], g[-1] in "F1"
         if g[-1] == "1": high = b + 1
         elif right: high = _forward(s, b, [x for v, x in starts if x > b and (value != "negative" or (v == "negative" and s[b:x].strip(" ,") not in ("", "or", "and", "nor")) or re.search(r"(?:[,;(]|\b(?:and|but|or))\s*$", s[b:x]))], spans, value == "negative" and not re.match(r"den|neg|never|ruled", s[a:b], re.I), value == "negative" and bool(re.match(r"den|without|with no|refus", s[a:b], re.I)))
+        elif g == "V_B":
+            last = max((y for _, y in spans if y <= a), default=-99)
+            low, high = (max(x for x, y in spans if y == last), a) if a - last < 25 and not re.search("[,;.]", s[last:a]) else (a, a)
         else: low, high = _backward(s, a), a
-        if right and _TREATED.match(s, a) and (m := _FOR.search(s, b, high)): high = m.start()
+        if right: high = _reach(s, spans, g, a, b, high)
         for i, span in enumerate(spans):
             if not (a <= span[0] < high and span[1] > b if right else (low <= span[0] and span[1] <= high + 1)): continue
             if not right and value == "negative" and _aside(s, span, low, a, b): continue
+            if i in told and (told[i] != "neutralPossible" or value != "negative"): continue
             rank = (_RANK[value], abs(span[0] - b) if right else abs(a - span[1]))
             if rank < best[i]: best[i], out[i] = rank, value
     return out
+
+# %% ../../nbs/library/50_nlp/52_assertion.ipynb #2bdb5b81
+_MEDICINE = re.compile(r"(?:\b[a-z]{2,}(?:cillin|mycin|floxacin|[cn]azole|pril|sartan|vastatin|olol|dipine|prazole|oxetine|azepam|azolam|caine|[a-z]mab|tinib|parin|gliptin|gliflozin|glutide|triptan|setron|thiazide|semide|zosin|cycline|gabalin|gabapentin|profen|proxen|[ai]sone|solone|terol|tropium|lukast|formin|zodone|triptyline|xaban|gatran|grelor?|relbine|taxel|platin|rubicin|afil|dronate|vir|vudine|thyronine|thyroxine|dopa|zepine|oxin|darone)|\bcef[a-z]{4,}|\b(?:aspirin|asa|warfarin|coumadin|heparin|lovenox|insulin|lantus|humalog|novolog|plavix|eliquis|xarelto|pradaxa|brilinta|lasix|bumex|torsemide|spironolactone|aldactone|hctz|digoxin|amiodarone|statins?|lipitor|crestor|zocor|norvasc|toprol|lopressor|coreg|metoprolol|clonidine|hydralazine|nitro\w*|imdur|ranolazine|glucophage|januvia|jardiance|farxiga|ozempic|glyburide|glimepiride|glipizide|acarbose|steroids?|medrol|methotrexate|mtx|plaquenil|hydroxychloroquine|azathioprine|humira|enbrel|remicade|cellcept|mycophenolate|tacrolimus|cyclosporine|allopurinol|colchicine|febuxostat|ibuprofen|motrin|advil|aleve|naprosyn|toradol|ketorolac|celecoxib|celebrex|meloxicam|diclofenac|indomethacin|nsaids?|tylenol|acetaminophen|paracetamol|tramadol|oxycodone|percocet|hydrocodone|vicodin|norco|morphine|dilaudid|hydromorphone|fentanyl|methadone|suboxone|opioids?|narcotics?|benzos?|benzodiazepines?|ativan|xanax|klonopin|valium|zoloft|prozac|lexapro|celexa|(?:es)?citalopram|sertraline|paroxetine|paxil|venlafaxine|effexor|bupropion|wellbutrin|mirtazapine|seroquel|quetiapine|olanzapine|risperidone|haldol|haloperidol|abilify|lithium|depakote|valpro\w+|keppra|levetiracetam|dilantin|phenytoin|lamictal|lamotrigine|topamax|topiramate|neurontin|lyrica|synthroid|potassium|kcl|magnesium|calcium|iron|vitamins?|supplements?|albuterol|advair|inhalers?|nebs?|oral contraceptives?|ocps?|estrogen|tamoxifen|anastrozole|letrozole|testosterone|finasteride|flomax|oxybutynin|ppis?|nexium|protonix|prilosec|pepcid|zofran|reglan|colace|senna|miralax|antibiotics?|abx|vanc|vancomycin|zosyn|flagyl|bactrim|cipro|levaquin|augmentin|keflex|nitrofurantoin|macrobid|linezolid|antivirals?|anticoagula\w+|blood thinners?|antiplatelets?|dapt|doacs?|noacs?|diuretics?|(?:beta|calcium channel|alpha)[- ]?blockers?|ace[- ]?(?:i|inhibitors?)|arbs?|antihypertensives?|antidepressants?|antipsychotics?|immunosuppress\w+|biologics?|chemo(?:therapy)?|pressors?|levophed|norepinephrine|tpn|medications?|meds|medicines?|drugs?|drips?|gtt))\b", re.I)
+_DOSED = re.compile(r"\s*\d+(?:[.,]\d+)?\s?(?:mg|mcg|µg|units?|iu|meq)\b(?!/)", re.I)
+
+def _medicine(s: str, span: tuple[int, int]) -> bool:
+    "Whether a mention is a medicine, by its name or the dose behind it."
+    return bool(_MEDICINE.search(s, *span)) or bool(_DOSED.match(s, span[1]))
+
+_OFF = re.compile(r"\b(?:(?P<off>(?:stop(?:s|ped|ping)?(?: (?:taking|using))?|hold(?:s|ing)?(?: off)?(?: on)?|held|withh(?:old|olding|eld)|d/?c'?e?d?|discontinu(?:e[sd]?|ing|ation of)|(?:switch|transition|convert|chang)(?:e|ed|ing)? (?:(?:him|her|them|pt|patient|back|over) )*from|wean(?:ed|ing)? (?:him |her |patient |pt )?(?:off|from)|off(?: of)?|no longer (?:on|tak(?:es|ing)|using))(?![\w/]))|(?P<never>avoid(?:s|ed|ing)?|do(?:es)? (?:no|n)t (?:take|use|give)|never (?:take|give|use)|contraindications? to)\b)\s*:?", re.I)
+_OFF_ENDS = re.compile(r"[;•→|]|->|[.!?](?=\s|$)|\b(?:given|because|due|for|since|as|after|before|prior|until|till|while|but|however|(?:al)?though|with|to|from|on|if|when|unless|who|which|is|are|was|were|has|have|had|pending|start\w*|restart\w*|begin|began|initiat\w*|continu\w*|switch\w*|chang\w*|add(?:ed|ing)?|giv(?:e|en|ing)|gave|resum\w*|increas\w*|decreas\w*|tak(?:e|es|ing)|took|put|instead|replac\w*|prescrib\w*|in favou?r|per|home)\b", re.I)
+_BEEN_OFF = re.compile(r"(?<![\w-])(?:(?:(?:on hold|held|stopped|discontinued|d/?c'?e?d|withheld|withdrawn|(?P<new>(?:switched|changed|transitioned|converted) (?:over )?to|replaced (?:by|with)))|(?P<never>contraindicated))(?![\w/])(?! (?:up|in place|constant|down|at \d))|(?<=[-–—(\[:|,])\s*(?:hold|stop|discontinue|d/c|off|(?:no longer|not|stopped) taking)(?=\s*(?:[)\].;,|]|$|(?:due|because|since|given|for now|until)\b)))", re.I)
+_OFF_ANY = re.compile(r"stop|h[oe]ld|d/?c|discontinu|switch|chang|transition|convert|wean|\boff\b|no longer|avoid|contraindicat|replac|with(?:held|drawn)|n[o ]t tak|no?t use|no?t give|never", re.I)
+_NOT_OFF = re.compile(r"\b(?:no?t|never|without|refus\w+|reluctan\w+|hesita\w+)\s+(?:(?:be|been|to|in|about|have|abruptly|yet|want|wish|like) )*$", re.I)
+_MAYBE_OFF = re.compile(r"\b(?:consider\w*|may|might|could|can|if|unless|whether|when|discuss\w*|want\w*|wish\w*|ask\w*|how)\s+(?:(?:to|we|he|she|patient|be|about|has|had|is|was) )*$", re.I)
+_BELOW = re.compile(r"[<>≤≥]|\b(?:if|unless|less than|below|under|greater than|above|parameters?)\b", re.I)
+_BASE = re.compile(r"(?:hold|stop(?: taking| using)?|d/?c|discontinue|avoid)\s*:?$", re.I)
+_RESUMED = re.compile(r"(?<!no )(?<!not )(?<!be )(?<!been )\b(?:resumed|restarted|re-?initiated|reintroduced)\b|\b(?:was|were|then|has been|have been) (?:resumed|restarted)\b", re.I)
+_SUBJECT = re.compile(r"[;•]|(?<![a-z]\.[a-z])\.\s|\b(?:and|or|but|start\w*|beg[ia]n|continu\w*|add(?:ed|ing)?|resum\w*|increas\w*)\b|,\s*(?!\d|daily|bid|tid|qd|once|twice|po\b|which|that|also|initially|currently|was|were|is|has|held|on hold|stopped|discontinued|d/c|hold|stop|no longer|not)\w", re.I)
+
+
+# %% ../../nbs/library/50_nlp/52_assertion.ipynb #73e788bd
+def _listed_before(s: str, spans: list, drugs: list[int], at: int) -> list[int]:
+    "The medicines a verb at `at` speaks of: the last before it, if nothing else is its subject, and those listed with it."
+    order = sorted((i for i in drugs if spans[i][1] <= at), key=lambda i: spans[i])
+    if not order: return []
+    end = spans[order[-1]][1]
+    if at - end > 70 or _SUBJECT.search(s, end, at) or any(end <= x and y <= at and s[x].isalpha() and re.search(r"[a-z]{4}|[A-Z]{3}", s[x:y]) and not re.search(r"\b(?:for|of|in|per|every|at)\s+(?:\w+\s+)?$|daily|night|day|morning|oral|tablet|capsule|hour", s[end:y]) for x, y in spans): return []
+    keep, joined = order[-1:], False
+    for i in reversed(order[:-1]):
+        between = s[spans[i][1]:spans[keep[-1]][0]]
+        joined |= bool(re.search(r"\band\b|[&/]", between))
+        if not joined or _OFF_ENDS.search(between) or _OFF.search(between): break
+        keep.append(i)
+    return keep
+
+# %% ../../nbs/library/50_nlp/52_assertion.ipynb #f1253afd
+def _stopped(s: str, spans: list) -> dict[int, str]:
+    "Medicines the sentence says are stopped ('off'), not to be taken ('never'), or still taken although it speaks of stopping ('on')."
+    drugs = [i for i, x in enumerate(spans) if _medicine(s, x)]
+    out: dict[int, str] = {}
+    if not drugs: return out
+    for m in _OFF.finditer(s):
+        if _within(m, spans) or _MAYBE_OFF.search(s, 0, m.start()) and not _NOT_OFF.search(s, 0, m.start()): continue
+        high = next((e.start() for e in _OFF_ENDS.finditer(s, m.end()) if not _within(e, spans)), len(s))
+        hit = [i for i in drugs if m.end() <= spans[i][0] < high]
+        if not hit or spans[hit[0]][0] - m.end() > 40 or re.search("[,)]", s[m.end():spans[hit[0]][0]]) or _BASE.fullmatch(m[0].strip()) and (_BELOW.search(s, spans[hit[-1]][1], spans[hit[-1]][1] + 45)): continue
+        value = "on" if _NOT_OFF.search(s, 0, m.start()) else "never" if m["never"] else "off"
+        for i in hit: out[i] = "on" if value == "off" and _again(s, spans, drugs, m.end()) else value
+    for m in _BEEN_OFF.finditer(s):
+        if _within(m, spans) or _MAYBE_OFF.search(s, 0, m.start()) or re.match(r"\s*(?:for|if|when|unless)\b[^;.]{0,30}(?:[<>≤≥]|\bif\b)|\s*parameters", s[m.end():]): continue
+        if m["new"] and not any(m.end() <= spans[i][0] <= m.end() + 25 for i in drugs): continue # changed to twice daily
+        for i in _listed_before(s, spans, drugs, m.start()): out[i] = "on" if _NOT_OFF.search(s, 0, m.start()) or not m["new"] and _again(s, spans, drugs, m.end()) else "never" if m["never"] else "off"
+    return out
+
+def _again(s: str, spans: list, drugs: list[int], at: int) -> bool:
+    "Whether what was stopped was resumed, as the rest of the sentence says of no other medicine."
+    m = _RESUMED.search(s, at)
+    return bool(m) and sum(at <= spans[i][0] for i in drugs if spans[i][1] <= m.start()) <= 1 and not re.search(r"\b(?:will|to|can|should|may|until|when|if)\b[^,;]*$", s[at:m.start()])
+
 
 # %% ../../nbs/library/50_nlp/52_assertion.ipynb #594f336c
 def _other(s: str, spans: list) -> list[bool]:
@@ -156,6 +289,20 @@ def _other(s: str, spans: list) -> list[bool]:
             if low <= span[0] < high: out[i] = True
     return out
 
+_HISTORY = re.compile(r"h/o|h(?:isto)?ry|hx|hist|pmh", re.I)
+_NOW = re.compile(r"\b(?:p/w|presents|presenting|presented|comes? in|came in|coming in|(?:is |was )?(?:here|seen|admitted|transferred|brought in|referred) (?:today )?(?:with|for)|now (?:with|has|presents)|in for)\b", re.I)
+_ON = re.compile(r"(?<!being )(?<!was )(?<!were )(?<!been )(?<!while )(?<!when )(?<!previously )(?<!formerly )\b(?:on|takes|taking|(?:managed|controlled|maintained) (?:with|on))\b(?! (?:exam\w*|\d+/|\w+ \d+,? \d{4}))", re.I)
+_NEXT = re.compile(r"\s*(?:(?:an?|the|his|her|home|daily|chronic|long[- ]term|low[- ]dose|high[- ]dose|oral|iv|weekly|nightly)\s+)*", re.I)
+
+def _taken(s: str, at: int, span: tuple[int, int]) -> bool:
+    "Whether a mention in what is told as history is what is taken for it now: hypertension on lisinopril."
+    m = next(reversed(list(_ON.finditer(s, at, span[0]))), None)
+    return m is not None and (_NEXT.match(s, m.end()).end() >= span[0] or _medicine(s, span))
+
+# %% ../../nbs/library/50_nlp/52_assertion.ipynb #412dd194
+_ASKED = re.compile(r"(?:(?:has|have|was|were|is|are) )?(?:order(?:ed)?|repeat|recheck)\b", re.I)
+_SEEN_SINCE = re.compile(r"(?<!\w)(?!if\b)(?:(?!\b(?:if|when|until|for|since|because|will|unless)\b)[^.;,]){0,60}?\b(?:(?:was|were|is|are|came back|returned|remain\w*)\b(?! (?:pending|ordered|scheduled|planned|recommended|due|to|being|needed|advised|indicated|requested|awaited|in|not|also|still)\b)|(?:showed|shows|reveal(?:s|ed)|demonstrate[sd])\b)", re.I) # repeat potassium was 4.1: it is done
+
 def _when(pattern: re.Pattern, s: str, spans: list, reach: int = 160) -> list[bool]:
     cues = _cues(pattern, s, spans)
     out = [False] * len(spans)
@@ -163,15 +310,20 @@ def _when(pattern: re.Pattern, s: str, spans: list, reach: int = 160) -> list[bo
         if g == "P": continue
         if g == "F":
             low, high = b, min(_forward(s, b, [x for h, x, _ in cues if h == "P" and x > b]), b + reach)
-            if pattern is _FUTURE and (m := re.compile(r"\b(?:for|because of|due to|given)\b").search(s, b, high)): high = m.start() # ordered for pain: the pain is not to come
+            if pattern is _FUTURE and _SEEN_SINCE.search(s, b, b + 90) and _ASKED.match(s, a): continue
+            if pattern is _FUTURE and (m := re.compile(r"\b(?:for|because of|due to|given|to (?:evaluate|assess|identify|help|control|treat|document|determine|improve|exclude))\b").search(s, b, high)): high = m.start() # ordered for pain: the pain is not to come
+            if pattern is _PAST and (m := _NOW.search(s, b, high)): high = m.start()
             if re.match(r"s/p|status", s[a:b], re.I) and (m := re.search(r"\bwith\b", s[b:high])): high = b + m.start()
-        else: low, high = max([a - reach, *(m.end() for m in _STARTS.finditer(s, 0, a))]), a
+        else:
+            low, high = max([a - reach, *(m.end() for m in _STARTS.finditer(s, 0, a))]), a
+            if pattern is _PAST: low = max([low, *(y for h, x, y in cues if h == "F" and y <= a and re.match(r"s/p|status", s[x:y], re.I))]) # pain status post a fall in 2006
         for i, span in enumerate(spans):
-            if low <= span[0] < high or (pattern is _FUTURE and 0 <= a - span[1] < 5): out[i] = True
+            if g == "F" and pattern is _PAST and low <= span[0] < high and _HISTORY.search(s, a, b) and _taken(s, b, span): continue
+            if low <= span[0] < high or (pattern is _FUTURE and 0 <= a - span[1] < 5 and not re.match("refer", s[a:b], re.I)): out[i] = True
     return out
 
 # %% ../../nbs/library/50_nlp/52_assertion.ipynb #6464ba0f
-_GONE = r"(?:resolved|subsided|disappeared|vanished|abated|ceased|dissipated|remitted|cleared(?! (?:for|by|to|him|her|the)\b)|cured|relieved(?! (?:by|with|for|when|only|on|upon|after|if|some)\b)|absorbed(?! (?:by|in|into|from)\b)|went away|gone away|normali[sz]ed(?! (?:by|the|his|her|their)\b)|(?:fully|completely|entirely|totally) (?:improved|recovered|healed|regressed|reversed|settled)|(?:improved|recovered|healed|regressed|reversed|settled) (?:fully|completely|entirely|totally))"
+_GONE = r"(?:resolved(?! to (?:only|just|a|one|an)\b)|subsided|disappeared|vanished|abated|ceased|dissipated|remitted|cleared(?! (?:for|by|to|him|her|the)\b)|cured|relieved(?! (?:by|with|for|when|only|on|upon|after|if|some)\b)|absorbed(?! (?:by|in|into|from)\b)|went away|gone away|normali[sz]ed(?! (?:by|the|his|her|their)\b)|(?:fully|completely|entirely|totally) (?:improved|recovered|healed|regressed|reversed|settled)|(?:improved|recovered|healed|regressed|reversed|settled) (?:fully|completely|entirely|totally))"
 _SLOWLY = r"(?:(?:\w+ly|since|then|now|all|also|soon|thus|both|once|again|well|quite) ){0,4}"
 _OVER = re.compile("|".join((
     r"(?P<N>(?:^|[,;:(]|\b(?:a|an|the|his|her|with|of|and|for)) ?(?:now |recently |since )?resolved (?=[a-z]))",
@@ -185,6 +337,7 @@ _BEFORE = re.compile(r"\b(?:history|hx|h/o)\b[^.;]{0,40}$", re.I)
 _WHICH = re.compile(r",?\s*\b(?:which|that)\s+$", re.I)
 _OVER_WORDS = frozenset("resolved subsided disappeared vanished abated ceased dissipated remitted cleared cured relieved absorbed went gone resolution disappearance vanishing cessation clearance normalized normalised improved healed regressed reversed settled abolished eradicated recovered removal resection excision".split())
 
+# %% ../../nbs/library/50_nlp/52_assertion.ipynb #fb0cf2a1
 _GLUE = re.compile(r"\s*(?:,|;|&|/|\band\b|\bor\b|\bof\b|\bwith\b|\bin\b)(?:\s*(?:and|or)\b)?\s*(?:[\w-]+\s+){0,3}", re.I)
 _AND = re.compile(r"\b(?:and|or|of|with|in)\b|[&/]", re.I)
 
@@ -220,6 +373,9 @@ def _ended(s: str, spans: list) -> list[bool]:
 # %% ../../nbs/library/50_nlp/52_assertion.ipynb #4ff58974
 _THEN = re.compile(r",|\bthen\b|\b(?:please )?(?:call|return|come|go to|seek|notify|contact|will|would|consider)\b|;", re.I)
 
+_AT_RISK = re.compile(r"at risk|risk|(?:to )?prevent|prophyla|potential|complic|side", re.I)
+_CURED = re.compile(r"\b(?:(?:for|to (?:control|treat|manage|help(?: with)?)|control|treat|manage) (?:his|her|their|the patient's)|given (?:his|her|their|the)|because of|due to|secondary to)\b", re.I) # consider insulin for his diabetes: that he has
+
 def _conditional(s: str, spans: list) -> list[str | None]:
     out: list[str | None] = [None] * len(spans)
     for g, a, b in _cues(_CONDITION, s, spans):
@@ -229,36 +385,75 @@ def _conditional(s: str, spans: list) -> list[str | None]:
             if re.match(r"(?:if|unless|should|in )", s[a:b], re.I):
                 for m in _THEN.finditer(s, b):
                     rest = s[m.end():m.end() + 40].lstrip()
-                    if m[0] != "," or not (re.match(r"(?:(?:\w+ ){0,3}(?:or|and|,))|\w+(?: \w+)? ?,", rest) and any(m.end() <= x[0] <= m.end() + 30 for x in spans) and not re.match(r"(?:call|return|go|come|please|will|would|consider|start|add|then|he|she|we)", rest)): high = m.start(); break
+                    if m[0] != "," or not (re.match(r"(?:(?:\w+ ){0,3}(?:or|and|,))|\w+(?: \w+)? ?,", rest) and any(m.end() <= x[0] <= m.end() + 30 for x in spans) and not re.match(r"(?:call|return|go|come|please|will|would|consider|start|add|then|he|she|we|no|denies|without)\b", rest)): high = m.start(); break
             elif re.match(r"(?:prn|as needed|p\.r)", s[a:b], re.I): high = min(high, _forward(s, b, []), b + 40, *(b + m.start() for m in re.finditer(r", |\band\b", s[b:])))
             value = "conditional"
-        else: high, value = _forward(s, b, []), "hypothetical"
+        else:
+            high, value = _forward(s, b, []), "hypothetical"
+            if not _AT_RISK.match(s, a) and (m := _CURED.search(s, b, high)): high = m.start()
         for i, span in enumerate(spans):
             if b <= span[0] < high and out[i] != "conditional": out[i] = value
     return out
 
+# %% ../../nbs/library/50_nlp/52_assertion.ipynb #3226a81e
 # words without which an axis has nothing to say: most sentences are spared the search
 _KIN_WORDS = frozenset("mother father brother sister son daughter parent sibling mothers fathers brothers sisters sons daughters parents siblings grandmother grandfather grandparents grandparent grandmothers grandfathers grandson granddaughter stepmother stepfather stepbrother stepsister stepson stepdaughter godmother godfather mom dad aunt aunts uncle uncles cousin cousins niece nieces nephew nephews twin relative relatives kindred wife husband spouse partner family familial fam fh fhx maternal paternal degree forebear forebears ancestor ancestors members child children".split())
 _PAST_WORDS = frozenset("history hx h hist pmh pmhx pshx psh previous previously prior past former formerly status s post postop remote recovered resolved healed treated used had last hospitalized hospitalised admitted ex quit survivor ago earlier before back since childhood infancy adolescence college teens twenties thirties youth old child infant teenager adolescent kid young age cured remission remitted during recover".split())
 _FUTURE_WORDS = frozenset("scheduled planned booked awaiting slated referred ordered listed plan plans planning will should needs need must repeat recheck check obtain order schedule arrange f follow due upcoming pending prepare preparation recommend recommended recommends benefit elective tomorrow next outpatient discharge arranged awaited to day days week weeks month months wk wks mo mos year years".split())
 _CONDITION_WORDS = frozenset("if unless case event whenever return come call go seek report present follow followup instructed contact notify ed er office emergency precautions symptoms signs warning alarm needed prn p when watch monitor monitored monitoring observe look warn warned warning should would will may might could can consider considering consideration risk risks prevent prevention potential benefits benefit side effects complications complication alternatives alternative effect discussed candidate order prophylaxis prophylactic prophylactically".split())
 
-def _sentence(s: str, spans: list[tuple[int, int]]) -> list[Assertion]:
+# %% ../../nbs/library/50_nlp/52_assertion.ipynb #6211d405
+_PURPOSE = re.compile(r"\s+(?:prophyla\w+|ppx|precautions?|vaccin\w+|immuni[sz]ations?|boosters?|screening|screens?(?! (?:was |is )?(?:pos|abnormal))|prevention|risk(?:s| factors?| assessment| score| reduction)?)\b(?! of\b)", re.I)
+_INFECTION = re.compile(r"hepatitis|\b(?:hiv|h[abc]v|covid|sars|influenza|flu|strep\w*|syphilis|chlamydia|gonorrh\w+|tb|tuberculosis|hpv|rsv|lyme|celiac|mono|c\.? ?diff\w*)\b", re.I)
+_TESTED = re.compile(r"\s+(?:(?:surface|core|rapid|viral) )?(?:antibod(?:y|ies)|antigen|ab|ag|pcr|naat|tests?|testing|serolog(?:y|ies)|swab|panel)\b(?![^.;]{0,40}\b(?<!non-)(?:pos|positive|detected|reactive)\b)", re.I)
+
+def _meant(s: str, span: tuple[int, int]) -> bool:
+    "Whether a disease is only what something is done against: DVT prophylaxis, hepatitis B vaccine, HIV test."
+    return bool(_PURPOSE.match(s, span[1])) or bool(_INFECTION.search(s, *span) and _TESTED.match(s, span[1]))
+
+def _sentence(s: str, spans: list[tuple[int, int]], plan: bool = False) -> list[Assertion]:
     words, none = set(re.findall(r"[a-z]+|\d{2,4}", s.lower())), [False] * len(spans)
-    certainty = _certainty(s, spans)
+    certainty, stopped = _certainty(s, spans, words, plan), _stopped(s, spans) if _OFF_ANY.search(s) else {}
     other = _other(s, spans) if not words.isdisjoint(_KIN_WORDS) else none
     past = _when(_PAST, s, spans) if not words.isdisjoint(_PAST_WORDS) or any(w.isdigit() for w in words) else none
     future = _when(_FUTURE, s, spans) if not words.isdisjoint(_FUTURE_WORDS) else none
     conditional = _conditional(s, spans) if not words.isdisjoint(_CONDITION_WORDS) else [None] * len(spans)
     over = _ended(s, spans) if not words.isdisjoint(_OVER_WORDS) else none
     out = []
-    for c, o, p, f, k, e in zip(certainty, other, past, future, conditional, over):
+    for i, (c, o, p, f, k, e) in enumerate(zip(certainty, other, past, future, conditional, over)):
+        if i in stopped: c, e = ("positive" if c == "negative" else c, False) if stopped[i] == "on" else ("negative", e or stopped[i] == "off")
+        if c == "positive" and not e and not k and _meant(s, spans[i]): k = "hypothetical"
         if k and c == "neutralPossible": c = "positive"
         if e and not k and not f and c in ("positive", "positivePossible", "negative"): out.append(Assertion("negative", None, "other" if o else "subject", "past", True)); continue
         out.append(Assertion(c, k, "other" if o else "subject", "past" if p and not o else "future" if f and not k and c == "positive" else "current"))
     return out
 
 # %% ../../nbs/library/50_nlp/52_assertion.ipynb #773d14e4
+_OPENS = re.compile(r"(?:^|.*\b)(?:den(?:ies|ied|y|ying)|negatives?|neg|no (?:known |current |new )?(?:evidence|signs?|symptoms?|history|complaints?)(?: (?:of|or symptoms of|for))?|without|absence of|(?:do(?:es)?|did) (?:not|nt) (?:have|report|complain of)|has not had|ddx|differential(?: diagnos[ie]s)?|possible|rule out|r/o|(?:call|return|come back)[^.:]* (?:for|if)|stop(?:ped)?(?: taking)?|discontinued?|held|hold)(?: (?:any|all|of|the|these|this|following|symptoms?|signs?|complaints?|medications?|medicines?|meds?|new|other|for|or|include|includes))*\s*(?P<end>:?)\s*$", re.I)
+_STOP_LINE = re.compile(r"\W*(?:stop|do not) tak(?:e|ing) (?:these|the following) medic\w+\s*:?\s*$", re.I) # as printed by record systems, without a colon
+_ENTRY = re.compile(r"[ \t]*(?:[-−–*•+◦▪]|\(?\d{1,2}[.)]|[a-z][.)])[ \t]*")
+_OWN_LEAD = re.compile(r".*:\s*$|\W*(?:start|change|continue) (?:how you )?tak\w+\b|\W*(?:reports?|admits?|endorses|positive|has|he|she|patient|pt)\b", re.I)
+
+_SHARED = re.compile(r"\b(?:past|social|surgical|personal|pmh|psh)\b", re.I) # past, family and social history: not all of it is the relatives'
+_LISTS = re.compile(r":[ \t]*\n|tak(?:e|ing) (?:these|the following) medic", re.I)
+_REPLY = re.compile(r"\s*(?:no|none|n|yes|y)\b(?=\s*(?:[.,;!\n]|$))", re.I)
+
+def _openings(text: str, lines: list, begins: list) -> dict[int, str]:
+    "The line that opens its list, for each sentence that is an entry of one opened by a cue."
+    out, opening, last, marked, loose = {}, "", 0, None, False
+    for n, (a, b) in enumerate(lines):
+        first = text.rfind("\n", 0, a) >= last - 1 and not text[text.rfind("\n", 0, a) + 1:a].strip()
+        if opening and first and (loose or not text[last:a].count("\n") > 1 or marked is None) and (not (at := bisect_right(begins, a)) or begins[at - 1] < a):
+            m = _ENTRY.match(text, a, b)
+            if marked is None: marked = m is not None
+            if (m is not None) == marked and b - a < 120 and (marked or len(text[a:b].split()) <= 12) and not _OWN_LEAD.match(text, a, b): out[n], last = opening, b; continue
+        elif opening and not first and marked: last = b; continue
+        s, opening, last, marked = text[max(a, b - 120):b], "", b, None
+        loose = _STOP_LINE.match(s) is not None
+        if loose or s.endswith(":") and _OPENS.match(s): opening = (s if re.search(r"diff|ddx|neg", s, re.I) else s.rstrip(": ")).lstrip("-*• ")
+    return out
+
+# %% ../../nbs/library/50_nlp/52_assertion.ipynb #ed18b368
 def classify(text: str,                    # a sentence or a whole note
              spans: list[tuple[int, int]], # (start, end) of the mentions
              *, parts: list | None = None, # `sections(text)` where already known
@@ -271,11 +466,17 @@ def classify(text: str,                    # a sentence or a whole note
     parts = sections(text) if parts is None else parts
     starts, begins, out, group = [a for a, _ in lines], [p.start for p in parts], [None] * len(spans), {}
     for i, (a, b) in enumerate(spans): group.setdefault(bisect_right(starts, a) - 1, []).append(i)
+    opened = _openings(text, lines, begins) if _LISTS.search(text) else {}
     for n, members in group.items():
         low, high = lines[max(n, 0)] if lines else (0, len(text))
         high = max(high, max(spans[i][1] for i in members)); low = min(low, min(spans[i][0] for i in members))
         s = text[low:high].replace("\n", " ").replace("’", "'").replace("n't", " nt")
-        for i, a in zip(members, _sentence(s, [(spans[i][0] - low, spans[i][1] - low) for i in members])):
+        if s.endswith("?") and (m := _REPLY.match(text, high)): s += m[0].replace("\n", " ")
+        head, shift = opened.get(n, ""), 0
+        if head and (cut := _ENTRY.match(s)) is not None: s = " " * cut.end() + s[cut.end():]
+        if head: s, shift = f"{head} {s}", len(head) + 1
+        plan = bool(parts) and parts[bisect_right(begins, low) - 1].kind in ("plan", "assessment_plan", "discharge_instructions")
+        for i, a in zip(members, _sentence(s, [(spans[i][0] - low + shift, spans[i][1] - low + shift) for i in members], plan)):
             kind = parts[bisect_right(begins, spans[i][0]) - 1].kind if parts else ""
-            out[i] = Assertion(a.certainty, a.conditionality, "other", a.temporality, a.ended) if kind == "family_history" and a.association == "subject" and not re.search(r"\b(?:patient|he|she) (?:has|had|is|was|denies)\b", s[:spans[i][0] - low], re.I) else a
+            out[i] = Assertion(a.certainty, a.conditionality, "other", a.temporality, a.ended) if kind == "family_history" and not _SHARED.search(parts[bisect_right(begins, spans[i][0]) - 1].title) and a.association == "subject" and not re.search(r"\b(?:patient|he|she) (?:has|had|is|was|denies)\b", s[shift:shift + spans[i][0] - low], re.I) else a
     return out

@@ -6,6 +6,7 @@ __all__ = ['Document', 'Picture', 'language', 'analyze']
 # %% ../../nbs/library/50_nlp/59c_document.ipynb #0524c50a
 import html
 import re
+from collections import Counter
 from datetime import date as Day
 from datetime import datetime
 
@@ -73,6 +74,12 @@ class Picture(Struct):
 _COMMON = {k: frozenset(v.split()) for k, v in {
     "English": "the of and to in is was with for on patient no that he she his her are has had as by from or this be at not were which an", "Spanish": "el la los las de del que y en un una por con para se su al paciente es fue no más como", "French": "le la les des du de et est une un dans pour avec sur par qui au aux patient pas il elle ne", "German": "der die das und ist mit den von zu im ein eine für auf dem nicht wurde patient keine des sich bei",
     "Italian": "il la di che e un una per con del della dei sono è non si nel paziente alla gli le", "Portuguese": "o a os as de do da que e em um uma para com não no na por paciente foi dos das", "Dutch": "de het een van en in is met voor op te dat niet patiënt werd aan bij geen zijn"}.items()}
+_CLINICAL = {k: frozenset(v.split()) for k, v in {
+    "Spanish": "niega sin antecedentes alergias alergia motivo cefalea fiebre vómitos vomitos dolor tos disnea diarrea paciente enfermedad hipertensión hipertension arterial tratamiento diagnóstico diagnostico exploración exploracion física fisica años dosis tensión penicilina ninguna ningún cada horas días refiere presenta",
+    "French": "aucun aucune sans antécédents antecedents traitement allergie fièvre fievre douleur douleurs toux dyspnée motif examen clinique pénicilline patiente nie pas céphalées vomissements maladie jours tabac connu connue",
+    "German": "keine kein keinen ohne befund anamnese allergien ödeme übelkeit erbrechen fieber schmerzen husten atemnot diagnose diagnosen therapie vorerkrankungen medikamente bekannt unauffällig kopfschmerzen patientin verneint bluthochdruck seit beidseits",
+    "Italian": "nega senza anamnesi allergie allergia febbre dolore tosse dispnea vomito cefalea esame obiettivo paziente nessuna nessuno farmaci ipertensione diabete giorni anni penicillina", "Portuguese": "nega sem antecedentes alergias alergia febre dor tosse dispneia vômitos vomitos cefaleia tratamento físico paciente doença hipertensão medicações medicamentos dias anos penicilina nenhuma queixa",
+    "Dutch": "geen zonder voorgeschiedenis allergieën allergie koorts pijn hoesten kortademig braken hoofdpijn medicatie onderzoek patiënt klachten bekend penicilline sinds"}.items()}
 _SCRIPTS = (("Chinese", "\u4e00", "\u9fff"), ("Japanese", "\u3040", "\u30ff"), ("Korean", "\uac00", "\ud7af"), ("Russian", "\u0400", "\u04ff"), ("Arabic", "\u0600", "\u06ff"), ("Hebrew", "\u0590", "\u05ff"), ("Hindi", "\u0900", "\u097f"), ("Greek", "\u0370", "\u03ff"), ("Thai", "\u0e00", "\u0e7f"))
 
 def language(text: str) -> str:
@@ -82,8 +89,14 @@ def language(text: str) -> str:
         seen = {name: sum(a <= c <= b for c in letters) for name, a, b in _SCRIPTS}
         return "Japanese" if seen["Japanese"] > .05 * len(letters) else max(seen, key=seen.get)
     words = re.findall(r"[^\W\d_]+", text[:20_000].lower())
-    count = {k: sum(w in v for w in words) for k, v in _COMMON.items()}
+    seen = Counter(words)
+    once = set(seen)
+    count, clinic = {k: sum(seen[w] for w in v & once) for k, v in _COMMON.items()}, {}
     best = max(count, key=count.get)
+    # lists of findings have few small words: words of the clinic, no English spells so, are enough where English ones are few
+    for k, v in _CLINICAL.items(): told = sum(seen[w] for w in v & once); clinic[k] = (told, len(v & once), count[k] + told)
+    k = max(clinic, key=lambda k: clinic[k][::2])
+    if clinic[k][0] >= 2 and clinic[k][1] >= 2 and clinic[k][2] > 1.5 * count["English"] and clinic[k][2] >= .15 * len(words): return k
     return best if best != "English" and count[best] >= 6 and count[best] > 1.5 * count["English"] and count[best] > .08 * len(words) else "English"
 
 _TAGS = re.compile(r"<!--.*?-->|<(?:script|style)\b.*?</(?:script|style)>|</?[a-zA-Z][a-zA-Z0-9:]*(?:\s[^<>]{0,300})?/?>|&(?:nbsp|amp|lt|gt|quot|#\d{1,5});", re.S | re.I)
@@ -101,8 +114,10 @@ def _blank(m: re.Match) -> str:
 def _readable(text) -> tuple[str, str, list[str]]:
     "(text as given, text to read, warnings); InputError when there is nothing to read."
     if isinstance(text, (bytes, bytearray)):
-        try: text = bytes(text).decode("utf-8-sig")
-        except UnicodeDecodeError: text = bytes(text).decode("cp1252", "replace")
+        text = bytes(text)
+        mark = "utf-32" if text[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff") else "utf-16" if text[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        try: text = text.decode(mark)
+        except UnicodeDecodeError: text = text.decode(*(("cp1252", "replace") if mark == "utf-8-sig" else (mark, "replace")))
     if not isinstance(text, str): raise InputError("a note is not text", type(text).__name__, "Give strings.", "note-type")
     text = re.sub("[\ud800-\udfff]", "\ufffd", text)
     most = settings().int("nlp", "longest")
@@ -123,14 +138,22 @@ def _date(value) -> Day | None:
     try: return Day.fromisoformat(str(value)[:10])
     except ValueError: raise InputError("a note's date is no date", "dates=", "Give dates, datetimes or ISO 8601 texts.", "note-date") from None
 
-_HEADED = re.compile(r"(?:date(?: of (?:service|admission|visit))?|visit date|admission date|seen on|dictated)\s*:?\s*", re.I)
-def _own_date(text: str) -> Day | None:
-    "The date a note bears in its head."
+_HEADED = re.compile(r"(?:\bdate(?: of (?:service|admission|visit))?|visit date|admission date|admitted(?: on)?|seen on|dictated)\s*:?\s*", re.I)
+_ADMITTED = re.compile(r"\badmi(?:ssion|tted|t)\b", re.I)
+
+def _own_dates(text: str) -> tuple[Day | None, Day | None]:
+    "The date a note bears in its head, that of admission where there is no other, and that of admission."
     from healthlab.nlp.timeline import expressions
-    if not _HEADED.search(text, 0, 600): return None
-    found = [w for w in expressions(text[:600], Day.today()) if w.start and w.start == w.end and re.search(r"\d{4}|/\d\d$", w.text) and w.start <= Day.today().isoformat()]
-    named = next((w for w in found if _HEADED.search(text[max(0, w.begin - 25):w.begin]) and not re.search(r"birth|dob", text[max(0, w.begin - 25):w.begin], re.I)), None)
-    return Day.fromisoformat(named.start) if named else None
+    if not _HEADED.search(text, 0, 600): return None, None
+    today = Day.today().isoformat()
+    named, at = [], 0
+    for w in expressions(text[:600], Day.today()):
+        before = text[max(at, text.rfind("\n", 0, w.begin) + 1, w.begin - 25):w.begin] # of its own line, after the date before it
+        at = w.stop
+        if not w.start or w.start != w.end or not re.search(r"\d{4}|/\d\d$", w.text) or today < w.start < "2100": continue # from 2100 on dates are shifted ones
+        if _HEADED.search(before) and not re.search(r"birth|\bdob\b", before, re.I): named.append((bool(_ADMITTED.search(before)), w.start))
+    own, admitted = ([Day.fromisoformat(s) for admission, s in named if admission == told] for told in (False, True))
+    return next(iter(own + admitted), None), next(iter(admitted), None)
 
 def _deidentified(text: str, e: Entity) -> bool:
     "Whether a mention is a tag of de-identification, such as [DATE] or **NAME."
@@ -154,8 +177,10 @@ def _complete(d: Document, read: str, found: list[Entity], deep: bool) -> tuple:
         e.text = d.text[e.start:e.end] if read[e.start:e.end] == d.text[e.start:e.end] else " ".join(read[e.start:e.end].split())
     d.entities = link(settled(found), deep=deep)
     d.relations = relate(read, d.entities, lines=lines)
-    if d.date is None: d.date = _own_date(read)
-    if d.date: d.timeline = timeline(read, d.entities, d.date, lines=lines)
+    own, admitted = _own_dates(read)
+    if d.date is None: d.date = own
+    if admitted and d.date and not 0 <= (d.date - admitted).days <= 366: admitted = None # of another stay, or misread
+    if d.date: d.timeline = timeline(read, d.entities, d.date, admitted=admitted, lines=lines)
     else: d.warnings.append("without a date the note has no timeline")
     d.sentiment = sentiment(read, lines=lines)
     d.summary = summarise(read, d.entities, d.relations, parts=d.sections, lines=lines)
@@ -171,7 +196,9 @@ def analyze(texts: list[str] | str, # notes; bytes are read as UTF-8, else as Wi
             threads: int | None = None
            ) -> list[Document]:
     "What each note says, in order. A note that cannot be read comes back with its `error`; `InputError` only when the arguments do not fit together."
-    texts = [texts] if isinstance(texts, (str, bytes)) else list(texts)
+    texts = [bytes(texts) if isinstance(texts, bytearray) else texts] if isinstance(texts, (str, bytes, bytearray)) else texts
+    if isinstance(texts, dict) or not hasattr(texts, "__iter__"): raise InputError("notes are no list of texts", type(texts).__name__, "Give one text, or a list of texts.", "note-type")
+    texts = list(texts)
     for name, given in (("dates", dates), ("ids", ids)):
         if given is not None and len(given) != len(texts): raise InputError(f"{name} and texts differ in number", f"{len(given)} and {len(texts)}", "Give one for each text.", "note-count")
     out, reads = [], {}

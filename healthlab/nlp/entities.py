@@ -5,6 +5,7 @@ __all__ = ['CATEGORY', 'CORE', 'Code', 'Entity', 'model', 'abbreviations', 'repe
 
 # %% ../../nbs/library/50_nlp/53_entities.ipynb #544cdfa9
 import re
+from bisect import bisect_left
 from functools import lru_cache
 from pathlib import Path
 
@@ -69,21 +70,30 @@ _PATTERNS = [(label, re.compile(p, re.I)) for label, p in (
     ("SubstanceUseAmount", r"\b(?:\d+(?:\.\d+)?|one|two|three|half a|a|1/2)[- ](?:ppd|packs?(?: of cigarettes)?(?: per day| a day| daily| per week|/day)?|pack[- ]years?(?: history)?|drinks? (?:per|a|each) (?:day|week|month)|beers? (?:per|a) (?:day|week)|glasses? of wine (?:per|a) (?:day|week|night)|cigarettes? (?:per|a) day)|\b(?:occasional(?:ly)?|social(?:ly)?|daily|heavy|moderate)(?= (?:alcohol|drinker|etoh|marijuana|smoker))"),
     ("Employment", r"\b(?:unemployed|retired|works? as an? \w+(?: \w+)?|employed|self-employed|on disability|disabled|laid off|currently (?:not )?working|housewife|homemaker)\b"),
     ("LivingStatus", r"\b(?:lives? (?:alone|with \w+ \w+|with \w+|at home|in an? [\w ]{3,24}?(?=[.,;]| with| and))|homeless(?:ness)?|nursing home resident|married|divorced|widowed|single(?= and| with|,|\.))\b"),
+    ("Dosage", r"(?:(?<=\bto )|(?<=\bthen )|(?<=\bfrom ))\d+(?:[.,]\d+)? ?(?:mg|mcg|units)\b(?! ?/ ?d?[lL]\b)"), # a change of dose: from 50 mg to 100 mg
     ("Ethnicity", r"\b(?:caucasian|african[- ]american|hispanic|latin[oa]|asian(?:[- ]american)?|native american|pacific islander)\b"))]
 
 def _ruled(text: str) -> list[Entity]:
     return [Entity(m.start(), m.end(), m[0], label, .9) for label, p in _PATTERNS for m in p.finditer(text)]
 
 def _fill(have: list[Entity], more: list[Entity]) -> list[Entity]:
-    "`have`, and of `more` what touches none of it."
-    taken = sorted((e.start, e.end) for e in have)
-    out = list(have)
+    "`have`, and of `more` what touches none of it, the surest first."
+    begins, ends, out = [], [], list(have) # what is taken, in order and without overlaps: one search finds whether a span touches it
+    for a, b in sorted((e.start, e.end) for e in have):
+        if ends and a < ends[-1]: ends[-1] = max(b, ends[-1])
+        else: begins.append(a); ends.append(b)
     for e in sorted(more, key=lambda e: -e.score):
-        if all(e.end <= a or b <= e.start for a, b in taken): out.append(e); taken.append((e.start, e.end))
+        n = bisect_left(begins, e.end)
+        if not n or ends[n - 1] <= e.start: out.append(e); begins.insert(n, e.start); ends.insert(n, e.end)
     return out
 
 # %% ../../nbs/library/50_nlp/53_entities.ipynb #c0b640c4
-_COMMON = re.compile(r"penicillins?|sulfa(?: drugs?)?|latex|iodine|(?:tree |pea)?nuts?|shellfish|shrimps?|fish|eggs?|milk|wheat|soy|gluten|(?:grass |tree )?pollens?|ragweed|grass|dust(?: mites?)?|mold|nickel", re.I)
+_COMMON = re.compile(r"penicillins?|sulfa(?: drugs?)?|latex|iodine|(?:tree |pea)?nuts?|shellfish|shrimps?|fish|eggs?|milk|wheat|soy|gluten|(?:grass |tree )?pollens?|ragweed|grass|dust(?: mites?)?|mold|nickel|PCNs?|ASA|NSAIDs?|ACE-?Is?|ACE inhibitors?|TMP[-/ ]?SMX|SMX[-/ ]TMP|SMZ|bactrim|statins?|(?:IV |IVP |intravenous |iodinated |CT )?(?:contrast|dye)(?: dye| media| agents?)?|(?:bee|wasp)(?: stings?| venom)?|(?:adhesive )?tape|opi(?:oid|ate)s?|morphine|codeine", re.I)
+_NO_NAME = re.compile(r"(?:NKD?A|NKMA|NKFA|NKDFA|PMHx?|PSHx?|FHx|SHx|HPI|ROS|Sig|Disp|Refills?|(?:no )?(?:known )?(?:(?:drug|food|medication) )?allerg(?:y|ies)(?= to\b))\b", re.I)
+
+def _named(text: str, found: list[Entity]) -> list[Entity]:
+    "`found` without words that name no thing: that there are no allergies (NKDA), titles (PMH), the labels of a prescription (Sig, Disp, Refills), the word allergy before its allergen."
+    return [e for e in found if not ((m := _NO_NAME.match(text, e.start)) and m.end() >= e.end)]
 
 def _allergic(text: str, found: list[Entity]) -> list[Entity]:
     "`found` with allergens: medicines where an allergen stands become one, other words there are added; signs and diseases there are reactions."
@@ -224,6 +234,7 @@ def _merged(tagger, words, y, text: str) -> tuple[list[Entity], dict[str, float]
         found = sum(ask(0., "bc5cdr"), [])
         found = _fill(found, repeated(text, found))
         for more in ask(.6, "anatem"): found = _fill(found, more)
+        if not _STUDY.search(text): found = _allergic(text, found) # a note of two lines looks like an abstract, but speaks of no study
     elif best in ("note", "literature"):
         found = sum(ask(0., "hospital"), [])
         found = _allergic(text, found if _home(found) else _elsewhere_noted(ask, found, text))
@@ -231,6 +242,7 @@ def _merged(tagger, words, y, text: str) -> tuple[list[Entity], dict[str, float]
         found = sum((_head(tagger, words, y, text, n, chained=True) for n in _known(tagger, *("own", "maccrobat")[best != "own":])), [])
         for more in ask(.7, "bc5cdr"): found = _fill(found, more)
         found = _allergic(text, _fill(found, _ruled(text)))
+    found = _named(text, found)
     more = [Entity(a, b, text[a:b], label, p) for a, b, label, p in things(text)]
     sure = {i for e in more if e.label == "Variant" for i in range(e.start, e.end)} | {(e.start, e.end) for e in more if e.label == "GeneOrProtein"}
     found = [e for e in found if not ({e.start, e.end - 1} <= sure or e.label == "MedicationName" and (e.start, e.end) in sure)] # a notation is surer than a word's looks
@@ -242,7 +254,7 @@ def _elsewhere(name: str, texts: list[str], head: str | None, threads: int) -> l
     "The mentions a checkpoint finds, and beside them what rules and lists find."
     if head: raise HealthlabError("a checkpoint has no heads", Path(name).name, "Leave head= out, or name weights that train_ner wrote", "nlp-head")
     found = [[Entity(a, b, t[a:b], category(label), round(p, 4)) for a, b, label, p in spans] for t, spans in zip(texts, checkpoint(name).tag(texts, threads=threads))]
-    return [sorted(_fill(_allergic(t, _fill(e, _ruled(t))), [Entity(a, b, t[a:b], label, p) for a, b, label, p in things(t)]), key=lambda e: (e.start, e.end)) for t, e in zip(texts, found)]
+    return [sorted(_fill(_named(t, _allergic(t, _fill(e, _ruled(t)))), [Entity(a, b, t[a:b], label, p) for a, b, label, p in things(t)]), key=lambda e: (e.start, e.end)) for t, e in zip(texts, found)]
 
 def recognise(texts: list[str],
               *, head: str | None = None, # one head's own labels (bc5cdr, ncbi, maccrobat, anatem, hospital …); None: what fits the text

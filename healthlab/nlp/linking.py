@@ -27,6 +27,9 @@ _ADJECTIVES = [(re.compile(p, re.I), r) for p, r in (
     (r"\bamnesic\b", "amnesia"), (r"\bparkinsonian\b", "parkinsonism"), (r"\bicterus\b", "jaundice"), (r"\bemesis\b", "vomiting"), (r"\b(?:hyper)?pyrexia\b|\bhyperthermia\b|\bfebrile\b", "fever"), (r"\bexanthema?\b", "rash"), (r"\bswelling\b", "edema"), (r"\bconvulsive\b", "convulsions"), (r"\bhemorrhagic\b", "hemorrhage"), (r"\bthrombi\b|\bthrombus\b|\bclots?\b", "thrombosis"), (r"\bischemic\b", "ischemia"))]
 _ORGANS = "ovarian ovary|prostatic prostate|gastric stomach|pancreatic pancreas|cervical cervix|endometrial endometrium|esophageal esophagus|testicular testis|uterine uterus|colonic colon|colorectal colon|rectal rectum|cerebral brain|laryngeal larynx|oral mouth|vesical bladder|mammary breast|adrenal adrenal gland|thymic thymus|hypophyseal pituitary|nasopharyngeal nasopharynx|cutaneous skin|bronchial bronchus"
 _REWRITES = [(re.compile(p, re.I), r) for p, r in (
+    (r"\b(?:hcv|hep(?:atitis)?[. -]*(?:type )?c)(?: (?:virus|infection))*\b", "viral hepatitis c"), (r"\b(?:hbv|hep(?:atitis)?[. -]*(?:type )?b)(?: (?:virus|infection))*\b", "viral hepatitis b"), (r"\bhep(?:atitis)?[. -]*(?:type )?([ade])(?: (?:virus|infection))*\b", r"hepatitis \1"), (r"\b((?:acute|chronic) )?(?:viral )(?=viral hepatitis)", r"\1"), (r"^acute (?=viral hepatitis b)", "acute "),
+    (r"\bbipolar(?: affective)?(?: disorder)?,?(?: type)?[ -](?:i|1)\b(?: disorder)?", "bipolar I disorder"), (r"\bbipolar(?: affective)?(?: disorder)?,?(?: type)?[ -](?:ii|2)\b(?: disorder)?", "bipolar II disorder"), (r"^bipolar(?: affective)?(?: (?:disorder|disease|illness))?$", "bipolar disorder"),
+    (r"\bnon-?\s?(?:st|q)(?:[- ](?:segment|wave))?[- ]elevation (?:mi\b|myocardial infarction)", "NSTEMI"), (r"(?<!non-)(?<!non )\bst(?:[- ]segment)?[- ]elevation (?:mi\b|myocardial infarction)", "STEMI"), (r"\b(?:bleeding|h(?:a?)emorrhagic) (?:disorder|tendenc(?:y|ies)|diathes[ie]s)s?\b", "coagulation defect"), (r"^(?:influenza|flu)(?: type)? ([ab])\b.*", r"influenza \1"),
     (r"\b(?:cancer|carcinoma|adenocarcinoma|malignanc(?:y|ie)|ca)s?\b", "malignant neoplasm"), (r"\btumors?\b", "neoplasm"), (r"\bneoplasia\b", "neoplasm"), *((rf"\b{a}(?= (?:\w+ )?(?:malignant )?neoplasm)", b) for a, b in (o.split(" ", 1) for o in _ORGANS.split("|"))),
     (r"\b(?:renal)\b", "kidney"), (r"\b(?:cardiac|cardiovascular|myocardial(?! infarct| ischem))\b", "heart"), (r"\b(?:hepatic)\b", "liver"), (r"\b(?:pulmonary)\b", "lung"),
     (r"\b(?:(?:high|elevat\w+|rais\w+|increas\w+|rise)(?: in)?(?: \w+){0,2} blood pressure|htn)\b", "essential hypertension"), (r"\b(?:low\w*|reduc\w+|decreas\w+|fall|drop)(?: in)?(?: \w+){0,2} blood pressure\b", "hypotension"), (r"\b(?:mi|heart attack)\b", "myocardial infarction"), (r"\bcva\b|\bstrokes?\b|\bcerebrovascular accidents?\b", "cerebral infarction"), (r"\bckd\b", "chronic kidney disease"), (r"\bchf\b", "heart failure"),
@@ -38,10 +41,15 @@ _REWRITES = [(re.compile(p, re.I), r) for p, r in (
     (r"\bneurotoxic(?:ity)?\b", "toxic encephalopathy"), (r"\bototoxic(?:ity)?\b", "ototoxic hearing loss"), (r"\b(kidney|liver|heart|respiratory|adrenal|adrenocortical|ventricular) (?:insufficiency|impairment|dysfunction|decompensation)\b", r"\1 failure"), (r"\b(?:visual|vision) (?:impairment|deficits?|failure|disturbances?)\b|\b(?:loss|impairment) of (?:vision|sight)\b", "visual loss"),
     (r"\b(?:hearing|auditory) (?:impairment|deficits?|dysfunction)\b|\bdeaf(?:ness)?\b", "hearing loss"), (r"\bmemory (?:impairments?|deficits?|loss|dysfunction)\b|\bimpair\w+ (?:of|in) memory\b", "amnesia"), (r"\bcognitive (?:deficits?|dysfunction|decline)\b", "cognitive impairment"), (r"\b(?:neuro|my|cardiomy|encephal|retin)opathies\b", lambda m: m[0][:-3] + "y"),
     (r"\b(\w+) (?:addiction|addicts?)\b", r"\1 dependence"), (r"\bheart block\b", "atrioventricular block"), (r"\b(?:damage|injury|lesions?|toxicity|dysfunction|impairment|abnormalit(?:y|ies))$", "disorder"),
-    (r"\b(?:acute|chronic|severe|mild|moderate|recurrent|progressive|bilateral|left|right|idiopathic|familial|hereditary|inherited|early-onset|late-onset|sporadic|primary|secondary|advanced|metastatic|new-onset|known|transient|reversible|fatal|isolated|classical?|typical|x-linked|autosomal|dominant|recessive|congenital|juvenile|infantile|adult|human|spontaneous|symptomatic|toxic|drug|\S+-(?:induced|associated|related|like|mediated|onset))\s+", ""), (r"\s+(?:type )?(?:[ivx]{1,3}|\d|[12]?[abc])$", ""), (r"\s+(?:disorders?|diseases?|syndromes?|symptoms?|patients?)$", ""))]
+    (r"\b(?:acute|chronic|severe|mild|moderate|recurrent|progressive|bilateral|left|right|idiopathic|familial|hereditary|inherited|early-onset|late-onset|sporadic|primary|advanced|metastatic|new-onset|known|transient|reversible|fatal|isolated|classical?|typical|x-linked|autosomal|dominant|recessive|juvenile|infantile|adult|human|spontaneous|symptomatic|\S+-onset)\s+", ""), (r"(?<!hepatitis)(?<!influenza)(?<!bipolar)(?<!bipolar disorder)(?<!diabetes)(?<!mellitus)(?<!factor)(?<!infarction)\s+type (?:[ivx]{1,3}|\d|[12]?[abc])$", ""), (r"\s+(?:disorders?|diseases?|syndromes?|symptoms?|patients?)$", ""))]
+
+# what changes the meaning, and is left out only where likeness is searched for: secondary hypertension is not hypertension, factor V no factor
+_LOOSE = [(re.compile(p, re.I), "") for p in (
+    r"\b(?:secondary|congenital|toxic|drug|\S+-(?:induced|associated|related|like|mediated))\s+", r"(?<!hepatitis)(?<!influenza)(?<!bipolar)(?<!factor)(?<!group)(?<!protein)(?<!troponin)(?<!vitamin)\s+(?:type )?(?:[ivx]{1,3}|\d|[12]?[abc])$")]
 
 @lru_cache(maxsize=50_000)
-def variants(name: str # a mention
+def variants(name: str,          # a mention
+             loose: bool = False # also without words that change what is meant, for a search by likeness
             ) -> tuple[str, ...]:
     "The mention and how a classification may write it, all different in plain form."
     out, seen = [name], {plain(name)}
@@ -55,6 +63,7 @@ def variants(name: str # a mention
     for pattern, to in _REWRITES:
         new = add(pattern.sub(to, now).strip())
         if to: now = new
+    for pattern, to in _LOOSE if loose else (): add(_REWRITES[-1][0].sub("", pattern.sub(to, now)).strip()); add(pattern.sub(to, now).strip())
     return tuple(out)
 
 # %% ../../nbs/library/50_nlp/55_linking.ipynb #6c4f25a6
@@ -69,8 +78,8 @@ class Index:
     "The names of one system, searchable by likeness."
     def __init__(self, store: Terms, system: str):
         self.codes, self.names, plains = [], [], []
-        for code, name, _ in store.names(system):
-            if system == ICD10CM and (len(code) > 6 or code[0] in "VWXYZ"): continue
+        for code, name, kind in store.names(system):
+            if kind == "product" or system == ICD10CM and (len(code) > 6 or code[0] in "VWXYZ"): continue
             self.codes.append(code); self.names.append(name); plains.append(plain(name))
         counts = _vectorizer().transform(plains)
         seen = np.bincount(counts.indices, minlength=_WIDTH)
@@ -123,7 +132,7 @@ def _unsaid(name: str, said: str) -> float:
 
 def _ranked(index: Index, mention: str, k: int) -> list[tuple[str, float, float]]:
     "(code, likeness of characters, likeness of meaning) of the best concepts, at most two of a category."
-    forms = variants(mention)
+    forms = variants(mention, True)
     seen: dict[int, float] = {}
     for hits in index.nearest(list(forms)):
         for row, s in hits: seen[row] = max(seen.get(row, 0.), s)
@@ -155,11 +164,27 @@ def settled(entities: list[Entity], store: Terms | None = None) -> list[Entity]:
     return entities
 
 # %% ../../nbs/library/50_nlp/55_linking.ipynb #8155fa6c
-def _exact(store: Terms, mention: str, system: str, label: str) -> list[Code]:
+_UNSAID = re.compile(r"\bunspecified\b|\bNOS\b|\bwithout complications?$", re.I)
+
+def _billable(store: Terms, code: str) -> str:
+    "The code for what is not specified under a category that is too coarse to be billed (R50 → R50.9, C34 → C34.90); the code itself where there is none, or more than one."
+    while under := [u for u in store.under(ICD10CM, code) if len(u[0].replace(".", "")) == len(code.replace(".", "")) + 1]:
+        fit = [c for c, name in under if c[-1] in "90" and _UNSAID.search(name)]
+        if len(fit) > 1: # M65.90 is of an unspecified site, M65.99 of several
+            said = {c: len(_UNSAID.findall(name)) for c, name in under if c in fit}
+            fit = [c for c in fit if said[c] == max(said.values())]
+        if len(fit) > 1: fit = [c for c in fit if c[-1] == "9"]
+        if len(fit) != 1: break
+        code = fit[0]
+    return code
+
+def _exact(store: Terms, mention: str, system: str, label: str, loose: bool = False) -> list[Code]:
     kinds, out = _KINDS.get(label, ()), {}
-    for n, form in enumerate(variants(mention)):
-        found = [(kinds.index(kind) if kind in kinds else len(kinds), code) for s, code, kind in store.find(form) if s == system and (not kinds or kind in kinds or not kind)]
-        for rank, code in sorted(found, key=lambda f: f[0]): out.setdefault(code, .99 - .04 * min(n, 4) - .02 * rank)
+    for n, form in enumerate(variants(mention, loose)):
+        found = [(kinds.index(kind) if kind in kinds else len(kinds), code) for s, code, kind in store.find(form) if s == system and kind != "product" and (not kinds or kind in kinds or not kind)]
+        if system == ICD10CM: found = [(rank, _billable(store, code)) for rank, code in found]
+        # a bare name is the unspecified one's before it is that of the others: hypoglycemia is E16.2, not E16.1
+        for rank, code in sorted(found, key=lambda f: (f[0], system == ICD10CM and (store.display(system, f[1]) or "").startswith("Other "))): out.setdefault(code, .99 - .04 * min(n, 4) - .02 * rank)
         if out: break
     top = max(out.values(), default=0)
     return [Code(system, c, store.display(system, c) or mention, round(p / (1 if i == 0 else 2), 3)) for i, (c, p) in enumerate(out.items()) if p >= top - .05]
@@ -169,15 +194,18 @@ def _candidates(path: str, mention: str, system: str, label: str, k: int) -> tup
     store = terms(path)
     out = _exact(store, mention, system, label)
     if system not in store.releases(): return ()
+    if not out: out = [Code(c.system, c.code, c.display, round(c.score / 2, 3)) for c in _exact(store, mention, system, label, True)]
     if len(out) < k and not (out and k == 1):
         ranked = _ranked(_index(path, system), mention, k)
         for i, (code, char, meaning) in enumerate(ranked):
+            if system == ICD10CM: code = _billable(store, code)
             if any(c.code == code for c in out): continue
             lead = (char + meaning) - (sum(ranked[i + 1][1:]) if i + 1 < len(ranked) else 0)
             p = _probability(char, meaning, min(lead, .5)) * (.5 if out else 1)
             out.append(Code(system, code, store.display(system, code) or mention, round(p, 3)))
     return tuple(sorted(out, key=lambda c: -c.score)[:k])
 
+# %% ../../nbs/library/50_nlp/55_linking.ipynb #7015f6e7
 def candidates(mention: str, # as written
                system: str,  # e.g. http://hl7.org/fhir/sid/icd-10-cm
                *, label: str = "Diagnosis", # category, which decides between kinds of concepts
@@ -187,6 +215,55 @@ def candidates(mention: str, # as written
     "The `k` likeliest concepts of a system, best first; empty when the store has nothing like it."
     return list(_candidates(str((store or terms()).path), mention.strip(), system, label, k))
 
+# %% ../../nbs/library/50_nlp/55_linking.ipynb #1560a4a7
+_AMOUNT = re.compile(r"(\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s*(?:[-/]|\bto\b)\s*(\d+(?:\.\d+)?))?[\s-]*(mg|milligrams?|mcg|micrograms?|ug|µg|μg|g|gm|grams?|units?|unt|iu|u|puffs?|inhalations?|meq)\b(?:\s*/\s*(ml|actuat|kg|m2)\b)?", re.I)
+_OF = {"mc": ("mg", .001), "mi": ("mg", 1), "ug": ("mg", .001), "µg": ("mg", .001), "μg": ("mg", .001), "mg": ("mg", 1), "g": ("mg", 1000), "gm": ("mg", 1000), "gr": ("mg", 1000), "u": ("unt", 1), "un": ("unt", 1), "iu": ("unt", 1), "pu": ("puff", 1), "in": ("puff", 1), "me": ("meq", 1)}
+_WAYS = {"oral": r"\bp\.?o\b|\boral|by mouth|\btab|\bcap(?:s|let)", "injected": r"\bi\.?[vm]\b|\bivp\b|intra(?:ven|musc)|\bs\.?[cq]\b|\bsub-?(?:q|cut)|inject|infus|\bdrip\b|syringe", "inhaled": r"\binh|puff|inhal", "other": r"nebul|topical|cream|ointment|\bgel\b|patch|transderm|ophth|\beyes?\b|\bdrops?\b|nasal|rectal|\bp\.?r\b|suppos|vaginal|solution|suspension|elixir|syrup"}
+_WAYS = {k: re.compile(v, re.I) for k, v in _WAYS.items()}
+
+def _amounts(text: str) -> tuple[list[float], str, str]:
+    "(values, unit, what they are of) of a dose or of a drug's name: mg, unt, puff or meq; micrograms and grams are reckoned in mg."
+    got = _AMOUNT.findall(text)
+    if not got: return [], "", ""
+    unit, by = _OF.get(got[0][2].lower()[:2], ("", 1))
+    return [round(float(v.replace(",", "")) * _OF.get(u.lower()[:2], ("", 1))[1], 6) for a, b, u, _ in got for v in (a, b) if v], unit, got[0][3].lower()
+
+def _agrees(display: str, dose: str, way: str, alone: bool) -> bool:
+    "Whether a clinical drug is what was written: the same strength, and no other way of giving it. Of what is drawn up or puffed, the dose only tells that it is of the kind."
+    values, unit, of = _amounts(dose)
+    mine, what, per = _amounts(display)
+    made = next(k for k, p in (("injected", r"inject|syringe"), ("inhaled", r"inhaler"), ("oral", r"oral|tablet|capsule"), ("other", "")) if re.search(p, display, re.I))
+    said = {k for k, p in _WAYS.items() if p.search(f"{way} {dose}")} - ({"other"} if made == "injected" else set())
+    if not values or of in ("kg", "m2") or said - {made}: return False
+    if per == "actuat": return unit == "puff" or sorted(values) == sorted(mine)
+    if per == "ml":
+        whole = re.match(r"([\d.]+) ML\b.*syringe", display, re.I)
+        return unit == what and (alone or made in said) and (not whole or abs(float(whole[1]) * mine[0] - values[0]) < 1e-6)
+    return unit == what and (sorted(values) == sorted(mine) or len(mine) > 1 and abs(sum(mine) - sum(values)) < 1e-6)
+
+def _written(entities: list[Entity], n: int) -> tuple[str, str]:
+    "(dose, route and form) written beside a medicine."
+    dose, way, at = "", [], entities[n].end
+    for e in entities[n + 1:n + 8]:
+        if e.label == "MedicationName" or e.start - at > 24: break
+        if e.label == "Dosage" and not dose: dose = e.text
+        elif e.label in ("MedicationRoute", "MedicationForm"): way.append(e.text)
+        at = e.end
+    before = entities[n - 1] if n else None
+    if not dose and before and before.label == "Dosage" and 0 <= entities[n].start - before.end < 5: dose = before.text
+    return dose, " ".join(way)
+
+@lru_cache(maxsize=100_000)
+def _product(path: str, mention: str, dose: str, way: str) -> Code | None:
+    "The one clinical drug of this name whose strength and route are the written ones."
+    if not dose: return None
+    store = terms(path)
+    found = {code: store.display(RXNORM, code) or "" for s, code, kind in store.find(mention) if s == RXNORM and kind == "product"}
+    alone = not any(re.search("oral", d, re.I) for d in found.values())
+    fit = [c for c, d in found.items() if _agrees(d, dose, way, alone)]
+    return Code(RXNORM, fit[0], found[fit[0]], .99) if len(fit) == 1 else None
+
+# %% ../../nbs/library/50_nlp/55_linking.ipynb #a5ad5333
 def link(entities: list[Entity], # their `codes` are set
          *, abstain: float | None = None, # below this probability nothing is claimed; None: `[nlp] abstain`
          store: Terms | None = None,
@@ -197,13 +274,12 @@ def link(entities: list[Entity], # their `codes` are set
     store = store or terms()
     for n, e in enumerate(entities):
         if e.label not in SYSTEMS: continue
-        found, strength = [], ""
-        if e.label == "MedicationName" and n + 1 < len(entities) and entities[n + 1].label == "Dosage" and entities[n + 1].start - e.end < 12: strength = re.sub(r"(\d)([A-Za-z])", r"\1 \2", entities[n + 1].text).lower()
+        found, drug = [], e.label == "MedicationName" and _product(str(store.path), e.text.strip(), *_written(entities, n))
         for system in SYSTEMS[e.label]:
-            exact = _known(str(store.path), e.text.strip(), system, e.label)
-            if exact: found.append(next((Code(c.system, c.code, c.display, exact[0].score) for c in exact if strength and re.search(rf"\b{re.escape(strength)}\b", c.display.lower())), exact[0]))
+            exact = (drug,) if drug and system == RXNORM else _known(str(store.path), e.text.strip(), system, e.label)
+            found += exact[:1]
         if not found and deep and e.label in ("Diagnosis", "MedicationName") and e.score >= .5:
-            found = [c for s in SYSTEMS[e.label] for c in candidates(e.text, s, label=e.label, k=1, store=store)]
+            found = [c for s in SYSTEMS[e.label] for c in candidates(e.text, s, label=e.label, k=1, store=store) if s != RXNORM or not _AMOUNT.search(c.display)]
         e.codes = sorted((c for c in found if c.score >= least), key=lambda c: -c.score)
     return entities
 

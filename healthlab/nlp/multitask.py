@@ -358,7 +358,7 @@ def decode(words: list, y: np.ndarray, head: Head,
         if text and follows is not None:
             a, b = trimmed(text, a, b)
             if a >= b: continue
-        out.append((Mention(a, b, label), float(p[first:last + 1, 2 * k + 1:2 * k + 3].sum(-1).mean())))
+        out.append((Mention(a, b, label), float(p[first:last + 1, 2 * k + 1:2 * k + 3].sum()) / (last + 1 - first)))
     return out
 
 def evaluate(tagger: Tagger, held: dict[str, list[Example]], *, threads: int = 1) -> dict[str, dict[str, Score]]:

@@ -35,6 +35,17 @@ _SIGNS_OF_WRITING = re.compile(r"d/t|w/o?|c/o|s/p|h/o|p/w|f/u|d/c'?d?|b/c|2/2|me
 _SURETY = re.compile(r"possibl[ey]|probabl[ey]|(?:very |most )?likely|unlikely|suspected|presum(?:ed|ptive|ably)|questionable", re.I) # told by the assertion of what they are said of
 _LASTS = re.compile(r"\d+ ?(?:wks?|weeks?|days?|d|months?|mos?|yrs?|years?|hrs?|hours?)", re.I)
 
+# RA is room air beside a saturation and the right atrium in an echocardiogram; MS the mental status, morphine, the mitral valve or a degree
+_ELSE = {"RA": (re.compile(r"(?:%|\bsat\w*|\bspo2|\bo2|\bon|\broom)[\s:,=(/-]*(?:\d{2,3}\s?%?[\s,(/-]*)?(?:on\s+)?$|\b(?:RV|LA|LV|SVC|IVC|dilated|enlarged)[\s,/]+(?:and )?$", re.I),
+                re.compile(r"[\s:,(]*(?:o2 )?(?:sat|spo2|\d{2,3}\s?%)|\s+(?:pressure|mean|dilat|enlarg|size|volume|lead|thromb|is (?:mildly |moderately |severely )?(?:dilated|enlarged|normal))|[\s,/]+(?:and )?(?:RV|LA|LV|SVC|IVC)\b", re.I)),
+         "MS": (re.compile(r"\b(?:altered|baseline|clear|depressed|decreased|declining|worsening|improv\w+|change in|changes in|mild|moderate|severe|rheumatic|mitral|AS|MR|AR|TR|TS|MBA|MPH|RN|RD|BSN|BS),?[\s/]+$", re.I),
+                re.compile(r"\s*\d+(?:\.\d+)? ?mg|\s+(?:contin|IR|PO|IV|IM|drip|gtt|changes?|exam\w*|intact|normal|wnl|baseline|unchanged|alert|waxing)\b|\s*[:/-]\s*(?:alert|awake|a[&x+o]|oriented|intact|normal|calm|clear|confused|MR|AS)|,? (?:RD|RN|MPH|CCC|MBA|MD)\b|[\s,/]+(?:and )?(?:MR|AS|AR|TR|TS)\b|\s+(?:gradient|murmur|by echo)", re.I))}
+
+def _meant_else(text: str, start: int, end: int) -> bool:
+    "Whether what stands around a short form says that it is not the disease."
+    if (around := _ELSE.get(text[start:end])) is None: return False
+    return bool(around[0].search(text, max(0, start - 24), start) or around[1].match(text, end))
+
 _CORE = ("Diagnosis", "SymptomOrSign", "TreatmentName", "MedicationName", "ExaminationName", "BodyStructure")
 
 def believable(text: str, start: int, end: int,
@@ -44,6 +55,7 @@ def believable(text: str, start: int, end: int,
     words = text[start:end]
     if heading(text, start, end) or _SIGNS_OF_WRITING.fullmatch(words) or label == "ConditionQualifier" and _SURETY.fullmatch(words): return ""
     if words == "CVA" and _ANGLE.match(text, end): return "BodyStructure"
+    if _meant_else(text, start, end): return "MedicationName" if words == "MS" and re.match(r"\s*\d+(?:\.\d+)? ?mg|\s+contin\b", text[end:end + 12], re.I) else ""
     if short := next((k for k, p in _SHORT.items() if p.fullmatch(words)), ""): return short
     if label == "Dosage" and _LASTS.fullmatch(words): return "Time"
     if label in _CORE and (_PLAIN.fullmatch(words) or text[end:end + 1] == "-" and len(words) < 4): return ""
@@ -76,7 +88,7 @@ _ABBREVIATED = [(label, re.compile(rf"(?<![\w-])(?:{p.pattern})(?![\w-])")) for 
 def marked(text: str # a note
           ) -> list[tuple[int, int, str, float]]: # (start, end, category, score)
     "What can be told from a word alone."
-    return [(*m.span(), label, .8) for label, p in (*_MARKED, *_ABBREVIATED) for m in p.finditer(text)]
+    return [(*m.span(), label, .8) for label, p in (*_MARKED, *_ABBREVIATED) for m in p.finditer(text) if not _meant_else(text, *m.span())]
 
 # %% ../../nbs/library/50_nlp/52c_plausible.ipynb #cecb5975
 _AMOUNT = r"(?:once|twice|three times|four times|one time|two times|\d times)"

@@ -10,7 +10,7 @@ import uuid
 from datetime import date
 
 from .entities import Entity
-from .relations import Relation
+from .relations import Relation, again
 
 SPAN = "https://healthlab.dev/fhir/StructureDefinition/text-span"
 _TERMS = "http://terminology.hl7.org/CodeSystem/"
@@ -54,37 +54,66 @@ def _grouped(entities: list[Entity], wanted) -> list[list[int]]:
         if wanted(e): groups.setdefault((e.label, e.codes[0].code if e.codes else e.text.lower(), e.assertion), []).append(n)
     return list(groups.values())
 
-def _conditions(m: _Maker, entities, when):
+# categories of ICD-10 that do not end by themselves: a history of one is one that goes on
+_LASTING = re.compile(r"(?:B2[0-4]|D5[67]|D6[68]|E0[3-5]|E1[0-4]|E66|E78|E8[45]|F0[0-3]|F20|F25|F31|F7\d|F4[0-2]|F60|F84|G1[0-2]|G20|G30|G35|G4[037]|H40|I1[0-5]|I25|I27|I42|I48|I50|I70|I73|J4[3-5]|J47|J84|K21|K5[01]|K74|L40|M0[56]|M1[0-9]|M3[2-5]|M45|M81|N18|N40|Q\d\d)")
+_GONE = re.compile(r"\b(?:s/p|status[- ]post|former(?:ly)?|resolved|remote(?:ly)?|in the past|as an? (?:young )?(?:child|infant|teen\w*|adolescent|boy|girl|kid)|childhood|recovered|cured|outgr[eo]w\w*|no longer)\b", re.I)
+_EARLIER = re.compile(r"\b(?:previous(?:ly)?|prior|ago|(?:19|20)\d\d)\b", re.I)
+_CLAUSE = re.compile(r"[,;\n]|\.(?=\s|$)")
+_OTHERS = re.compile(r"\bsick contacts?(?: (?:is|are|was|were|include[sd]?|with)\b|:)(?!\s*(?:none|no|denies|denied|negative)\b)[^.;\n]*$|\b(?:room-?mate|house-?mate|flat-?mate|co-?worker|colleague|class-?mate|neighbou?r|play-?mate|(?:boy|girl)?friend|household contact|close contact|caregiver)s?(?:'s)? (?:(?:who|also|recently|just|currently|both|all|reportedly)\s+)*(?:with|has|had|have|(?:is|was|are|were|been)(?: \w+)?(?= (?:with|for))|tested|diagnosed|came down|contracted)\b(?![^.;\n]*\b(?:patient|pt|he|she|now|presents?|presented|denies|noticed|reports?)\b)[^.;\n]*$", re.I)
+
+def _status(text: str, e: Entity) -> str | None:
+    "The clinical status of a problem of the past: inactive where the words around it say that it is over, active where its kind lasts, else none is claimed."
+    begin = max((m.end() for m in _CLAUSE.finditer(text, max(0, e.start - 80), e.start)), default=max(0, e.start - 80))
+    end = m.start() if (m := _CLAUSE.search(text, e.end, e.end + 60)) else e.end + 60
+    lasts = any("icd-10" in c.system and _LASTING.match(c.code) for c in e.codes)
+    if _GONE.search(text, begin, end) or not lasts and _EARLIER.search(text, begin, end): return "inactive"
+    return "active" if lasts else None
+
+def _anothers(text: str, e: Entity) -> bool:
+    "Whether a problem is somebody else's who is no relative: a sick contact's, a coworker's."
+    return bool(_OTHERS.search(text[max((m.end() for m in re.finditer(r"[.;]\s|\n", text[max(0, e.start - 120):e.start])), default=0) + max(0, e.start - 120):e.start]))
+
+# %% ../../nbs/library/50_nlp/59_resources.ipynb #1fa8b47c
+def _conditions(m: _Maker, text, entities, relations, when):
+    reactions = {r.source for r in relations if r.kind == "ReactionOfAllergen"} # told with the allergy
     for group in _grouped(entities, lambda e: e.label in ("Diagnosis", "SymptomOrSign") and e.assertion.association == "subject" and not e.assertion.conditionality):
+        if not (group := [n for n in group if n not in reactions and not _anothers(text, entities[n])]): continue
         e, a = entities[group[0]], entities[group[0]].assertion
         dated = next((when[n] for n in group if n in when and when[n].relation not in ("note", "before", "after")), None)
         verified = "confirmed" if a.ended else _VERIFIED[a.certainty]
         body = {"verificationStatus": _coded(_TERMS + "condition-ver-status", verified), "category": [_coded(_TERMS + "condition-category", "encounter-diagnosis")], "code": _concept(e), "subject": m.subject}
-        if verified != "refuted": body = {"clinicalStatus": _coded(_TERMS + "condition-clinical", "resolved" if a.ended else "inactive" if a.temporality == "past" else "active")} | body
+        stands = "resolved" if a.ended else _status(text, e) if a.temporality == "past" else "active"
+        if verified != "refuted" and stands: body = {"clinicalStatus": _coded(_TERMS + "condition-clinical", stands)} | body
         if dated and dated.start: body |= {"onsetDateTime": dated.start} if dated.start == dated.end or dated.relation == "since" else {"onsetPeriod": {k: v for k, v in (("start", dated.start), ("end", dated.end)) if v}}
         if m.note: body["recordedDate"] = m.note.isoformat()
         body["evidence"] = [{"detail": [{"reference": m.document}]}]
         m.add("Condition", body, [entities[n] for n in group], "resolved" if a.ended else verified)
 
+# %% ../../nbs/library/50_nlp/59_resources.ipynb #06ec7c9c
 def _dosage(entities, parts: dict[str, list[int]]) -> dict:
     said = [entities[n] for ns in parts.values() for n in ns]
     out = {"text": " ".join(e.text for e in sorted(said, key=lambda e: e.start))}
     if ns := parts.get("RouteOrModeOfMedication"): out["route"] = {"text": entities[ns[0]].text}
     if ns := parts.get("FrequencyOfMedication"): out["timing"] = {"code": {"text": entities[ns[0]].text}}
-    if (ns := parts.get("DosageOfMedication")) and (q := re.match(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)\b(?!/)", entities[ns[0]].text)): out["doseAndRate"] = [{"doseQuantity": {"value": float(q[1]), "unit": q[2]}}]
+    if len(ns := parts.get("DosageOfMedication", ())) == 1 and (q := re.match(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)\b(?!/)", entities[ns[0]].text)): out["doseAndRate"] = [{"doseQuantity": {"value": float(q[1]), "unit": q[2]}}]
     return out
 
-def _medications(m: _Maker, entities, relations, when):
+def _dosages(text: str, entities, relations, n: int) -> list[dict]:
+    "The dosages of a medicine, in order: a second amount opens another (see `healthlab.nlp.relations.again`); half a tablet of 25 mg is one, and no quantity is claimed of it."
+    out, end = [{}], 0
+    for r in sorted((r for r in relations if r.target == n and r.kind.endswith("OfMedication") and r.kind not in ("AdverseEventOfMedication", "UnitOfMedication")), key=lambda r: entities[r.source].start):
+        e = entities[r.source]
+        if r.kind in out[-1] and r.kind == "DosageOfMedication" and e.start > end and again(text, end, e.start, e.text): out.append({})
+        out[-1].setdefault(r.kind, []).append(r.source); end = e.end
+    return [_dosage(entities, p) for p in out if p]
+
+def _medications(m: _Maker, text, entities, relations, when):
     for group in _grouped(entities, lambda e: e.label == "MedicationName" and e.assertion.association == "subject" and e.assertion.conditionality != "conditional"):
         e, a = entities[group[0]], entities[group[0]].assertion
         if a.certainty == "negative": status = "stopped" if a.ended or a.temporality != "current" else "not-taken"
         else: status = "intended" if a.temporality == "future" or a.conditionality else "completed" if a.temporality == "past" else "unknown" if a.certainty != "positive" else "active"
         doses = []
-        for n in group:
-            parts = {}
-            for r in relations:
-                if r.target == n and r.kind.endswith("OfMedication") and r.kind not in ("AdverseEventOfMedication", "UnitOfMedication"): parts.setdefault(r.kind, []).append(r.source)
-            if parts and (d := _dosage(entities, parts)) not in doses: doses.append(d)
+        for n in group: doses += [d for d in _dosages(text, entities, relations, n) if d not in doses]
         reasons = sorted({r.target for r in relations if r.kind == "TreatsCondition" and r.source in group})
         body = {"status": status, "medicationCodeableConcept": _concept(e), "subject": m.subject, "dateAsserted": m.note and m.note.isoformat(), "reasonCode": [_concept(entities[n]) for n in reasons], "dosage": doses}
         m.add("MedicationStatement", body, [entities[n] for n in group], status)
@@ -114,7 +143,7 @@ def _procedures(m: _Maker, entities, when):
         m.add("Procedure", body, [entities[n] for n in group], status)
 
 def _allergies(m: _Maker, entities, relations):
-    for group in _grouped(entities, lambda e: e.label == "Allergen"):
+    for group in _grouped(entities, lambda e: e.label == "Allergen" and e.assertion.association == "subject"):
         e = entities[group[0]]
         sure, over = e.assertion.certainty, e.assertion.ended
         reactions = sorted({r.source for r in relations if r.kind == "ReactionOfAllergen" and r.target in group})
@@ -123,20 +152,38 @@ def _allergies(m: _Maker, entities, relations):
         if over or sure != "negative": body = {"clinicalStatus": _coded(_TERMS + "allergyintolerance-clinical", "resolved" if over else "active")} | body
         m.add("AllergyIntolerance", body, [entities[n] for n in group])
 
+# %% ../../nbs/library/50_nlp/59_resources.ipynb #b069f7c8
 _ROLE = {"mother": "MTH", "father": "FTH", "brother": "BRO", "sister": "SIS", "son": "SON", "daughter": "DAU", "grandmother": "GRMTH", "grandfather": "GRFTH", "aunt": "AUNT", "uncle": "UNCLE", "cousin": "COUSN", "niece": "NIECE", "nephew": "NEPHEW", "mom": "MTH", "dad": "FTH", "parent": "PRN", "sibling": "SIB", "child": "CHILD"}
+
+_SIDED = {"grandmother": "GRMTH", "grandfather": "GRFTH", "aunt": "AUNT", "uncle": "UNCLE", "cousin": "COUSN"}
+_WHO = rf"(?:(?P<side>maternal|paternal) )?(?:(?:half|step|great)[- ]?)*(?P<role>{'|'.join(_ROLE)})s?\b"
+_KIN = re.compile(r"\b" + _WHO, re.I)
+_KINS = re.compile(rf"\b{_WHO.replace('?P<side>', '').replace('?P<role>', '')}(?:(?:\s*(?:,|/|&|\band\b|\bor\b)\s*)+(?:(?:his|her|the|a) )?{_WHO.replace('?P<side>', '').replace('?P<role>', '')})*", re.I)
+_IN = re.compile(r"\s*(?:(?:\w+ ){0,2}\((?=[^()\n]{0,40}\))[^()\n]{0,20}?|in (?:(?:his|her|the|a|both|patient's) )*|[-–:|]\s*|\s)(?=" + _KIN.pattern + ")", re.I)
+
+def _whose(text: str, e: Entity) -> list[str]:
+    "The relatives a problem is of: those named at once after it (cancer (mother); cancer in his father; Cancer Mother 52), else the nearest before it in the sentence, else after it, else before it in the line."
+    line = text.rfind("\n", 0, e.start) + 1
+    stop = text.find("\n", e.end)
+    before, after = text[max(line, e.start - 200):e.start], text[e.end:min(stop if stop >= 0 else len(text), e.end + 120)]
+    if (m := _IN.match(after)) and (m := _KINS.match(after, m.end())): said = m[0]
+    else:
+        near, then = re.split(r"[.;]\s+", before)[-1], re.split(r"[.;](?:\s|$)", after)[0]
+        said = next((f[k][0] for s, k in ((near, -1), (then, 0), (before, -1)) if (f := list(_KINS.finditer(s)))), "")
+    return list(dict.fromkeys(" ".join(filter(None, (m["side"], m["role"]))).lower() for m in _KIN.finditer(said))) or [""]
 
 def _relatives(m: _Maker, entities, text):
     groups = {}
     for n, e in enumerate(entities):
         if e.label == "Diagnosis" and e.assertion.association == "other" and (e.assertion.ended or e.assertion.certainty != "negative"):
-            line = text.rfind("\n", 0, e.start)
-            said = text[max(line + 1, e.start - 80):e.end + 40].split("\n")[0]
-            who = re.findall(r"\b(" + "|".join(_ROLE) + r")s?\b", said.lower())
-            groups.setdefault(who[0] if who else "", []).append(n)
+            for who in _whose(text, e): groups.setdefault(who, []).append(n)
     for who, members in groups.items():
-        role = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-RoleCode", "code": _ROLE.get(who, "FAMMEMB")}], "text": who or "family member"}
+        side, name = who.split() if " " in who else ("", who)
+        code = side[:1].upper() + _SIDED[name] if side and name in _SIDED else _ROLE.get(name, "FAMMEMB") # MGRMTH: a maternal grandmother
+        role = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-RoleCode", "code": code}], "text": who or "family member"}
         m.add("FamilyMemberHistory", {"status": "completed", "patient": m.subject, "relationship": role, "condition": [{"code": _concept(entities[n])} for n in members]}, [entities[n] for n in members], who)
 
+# %% ../../nbs/library/50_nlp/59_resources.ipynb #46544690
 _SOCIAL = {"substance tobacco": ("72166-2", "Tobacco smoking status"), "substance alcohol": ("11331-6", "History of Alcohol use"), "substance drug": ("11343-1", "History of Other nonmedical drug use"), "employment": ("67875-5", "Employment status - current"), "housing": ("71802-3", "Housing status")}
 
 def _socials(m: _Maker, social):
@@ -154,7 +201,7 @@ def bundle(text: str, entities: list[Entity], relations: list[Relation] = (), ti
     "A FHIR R4 Bundle of type collection: the DocumentReference, then what it says."
     m = _Maker(f"{key}|{subject}|{text}", {"reference": subject} if subject else {"display": "patient of the note"}, note)
     when = {v.entity: v for v in timeline}
-    _conditions(m, entities, when); _medications(m, entities, relations, when); _observations(m, entities, relations, when); _procedures(m, entities, when)
+    _conditions(m, text, entities, relations, when); _medications(m, text, entities, relations, when); _observations(m, entities, relations, when); _procedures(m, entities, when)
     _allergies(m, entities, relations); _relatives(m, entities, text); _socials(m, social)
     m.text(text)
     return {"resourceType": "Bundle", "type": "collection", "entry": m.entries}

@@ -19,13 +19,13 @@ _TITLES = {
     "chief_complaint": "chief complaint|cc|reason for visit|presenting complaint|reason for admission|presenting problem|reason for encounter|chief complaints|complaint|reason for consultation|reason for consult|reason for referral|reason for evaluation|reason for consultation",
     "indication": "indication|indications|indications for procedure|indication for procedure|clinical indication|reason for exam|reason for study|clinical history|clinical information|reason for examination",
     "history_present_illness": "history of present illness|hpi|history of the present illness|history of presenting illness|present illness|interval history|subjective|history|interim history|history of present complaint|hx of present illness|brief history|pertinent history|subjective complaints|interval events|presentation",
-    "past_medical_history": "past medical history|pmh|pmhx|medical history|past history|past medical hx|past medical and surgical history|past medical/surgical history|pmh/psh|significant past medical history|past illnesses|other medical history|active problems|problem list|problems|past psychiatric history|psychiatric history|past ocular history|obstetric history|gynecologic history|birth history|past medical problems|medical problems|chronic problems|comorbidities|cardiac history|past medical history/family history",
+    "past_medical_history": "past medical history|pmh|pmhx|medical history|past history|past medical hx|past medical and surgical history|past medical/surgical history|pmh/psh|significant past medical history|past illnesses|other medical history|active problems|problem list|active problem list|current problems|problems|past psychiatric history|psychiatric history|past ocular history|obstetric history|gynecologic history|birth history|past medical problems|medical problems|chronic problems|comorbidities|cardiac history|past medical history/family history",
     "past_surgical_history": "past surgical history|psh|surgical history|past surgeries|prior surgeries|past procedures|previous operations|operations|previous surgeries|past surgical hx",
     "family_history": "family history|fh|fhx|family hx|family medical history|family psychiatric history|fam hx|family health history",
-    "social_history": "social history|sh|shx|social hx|social|psychosocial|psychosocial history|habits|tobacco|alcohol|occupation|living situation|social and developmental history|personal history|functional status|personal and social history|substance use|substance abuse history|social situation|social/environmental factors",
+    "social_history": "social history|sh|shx|soch|sochx|social hx|social|psychosocial|psychosocial history|habits|tobacco|alcohol|occupation|living situation|social and developmental history|personal history|functional status|personal and social history|substance use|substance abuse history|social situation|social/environmental factors",
     "medications": "medications|meds|current medications|home medications|current meds|home meds|medications on admission|admission medications|medication list|outpatient medications|present medications|medications prior to admission|preadmission medications|medications at home|prescriptions|medication|current medication|inpatient medications|medications at admission",
     "discharge_medications": "discharge medications|medications on discharge|discharge meds|medications at discharge|meds on discharge",
-    "allergies": "allergies|allergies/adrs|allergy|all|drug allergies|medication allergies|allergies and adverse reactions|adverse reactions|allergies to medications|known allergies",
+    "allergies": "allergies|allergies/adrs|allergy|all|drug allergies|medication allergies|allergies and intolerances|allergies and adverse reactions|adverse reactions|allergies to medications|known allergies",
     "review_of_systems": "review of systems|ros|systems review|review of symptoms|pertinent review of systems",
     "vital_signs": "vital signs|vitals|vs|vital signs on admission|vs on admission|vital signs on discharge",
     "physical_examination": "physical examination|physical exam|pe|exam|examination|objective|physical|physical findings|px|general physical examination|neurologic examination|neurological examination|mental status examination|mental status exam|admission exam|discharge exam|physical exam on admission|physical exam on discharge|objective findings|clinical examination|pertinent physical findings",
@@ -50,12 +50,14 @@ _PARTS = tuple((re.compile(p), k) for p, k in (
     (r"physical.*(exam|finding)|(mental|neuro).*(status|exam)", "physical_examination"), (r"(laborator|lab\b|labs\b|diagnostic (data|stud|test)|test results|investigation)", "results"), (r"x-ray|radiolog|imaging|\bct\b|\bmri\b", "imaging"),
     (r"diagnos|impression|assessment|decision making", "assessment"), (r"\bplan\b|recommendation|treatment goal|\bgoals?\b", "plan"), (r"(hospital|er|ed|icu|emergency).* course", "hospital_course"), (r"condition (up)?on|follow-? ?up|instructions", "discharge_instructions")))
 
+def _known(title: str) -> str | None: return _kinds().get(title.lower()) or _kinds().get(re.sub(r"(^| )(the|patient's|patient)( |$)", " ", title.lower()).strip())
+
 def kind(title: str # a heading, any case
         ) -> str | None:
     "The kind of section a heading names, or None: a known title, else one by its telling words."
     t = re.sub(r"\s+", " ", re.sub(r"[\d.#*:()]+", " ", title.lower().replace("’", "'"))).strip(" -–")
     known = _kinds()
-    exact = known.get(t) or known.get(re.sub(r"(^| )(the|patient's|patient)( |$)", " ", t).strip()) or known.get(re.split(r" - | – |, | on | at ", t)[0].strip())
+    exact = _known(t) or known.get(re.split(r" - | – |, | on | at ", t)[0].strip())
     return exact or (next((k for p, k in _PARTS if p.search(t)), None) if len(t.split()) <= 7 else None)
 
 # %% ../../nbs/library/50_nlp/51_sections.ipynb #bada6c16
@@ -70,7 +72,11 @@ class Section(Struct, frozen=True):
 _LINE = re.compile(r"""^[ \t]*(?:\#{1,4}[ \t]+(?P<marked>[^\n:]{2,60}):?[ \t]*$
   |(?:\*\*)?(?P<colon>[A-Za-z][A-Za-z0-9 /&,()'’\-]{1,58})(?:\*\*)?[ \t]*:(?:\*\*)?(?P<rest>[^\n]*)
   |(?P<under>[A-Za-z][^\n:]{1,58})\n[ \t]*(?:-{3,}|={3,})[ \t]*$
-  |(?P<capitals>[A-Z][A-Z /&\-]{3,48})[ \t]*$)""", re.M | re.X)
+  |(?P<capitals>[A-Z][A-Z /&\-]{3,48})[ \t]*$
+  |(?P<title>[A-Z][A-Za-z /&,\-]{2,48})[ \t]*$)""", re.M | re.X)
+_ALONE = re.compile(r"(?:HPI|PMHx?|PSHx?|FHx|SHx|ROS|A/P|A&P|(?=.*[a-z])(?!(?i:tobacco|alcohol|all|physical|surgeon|anesthesia|data|course|condition|complaint|presentation|drains|specimens|occupation|habits|operations?|opinion|(?:chest )?x-?rays?|ct scan|mri|e[ck]g|ultrasound|echocardiogram|electrocardiogram|radiographs)$).+)") # of the titles those that, alone on a line, are no entry of a list
+_PROSE = re.compile(r"[^\n]{45,}[^.:;!?)\]\s][ \t]*\n\Z") # a full line without an end
+_GOES_ON = re.compile(r"(?:,|\b(?i:a|an|and|by|for|from|his|her|in|of|on|or|per|the|their|to|with))[ \t]*\n[ \t]*\Z") # a line that the next one only continues
 _INLINE = re.compile(r"(?:(?<=[.,;)] )|(?<=[.,;)])|(?<=, ,)|(?<=  ))(?P<t>[A-Z][A-Z0-9 /&\-()']{2,60}):(?=[ ,]|$)")
 _SYSTEMS = frozenset("general gen heent neck chest lungs heart cv ext extremities abdomen abd neuro skin musculoskeletal cardiovascular respiratory gastrointestinal gi gu genitourinary neurologic neurological constitutional back pulmonary cardiac psychiatric psych eyes ears nose throat mouth vital date name age sex cv/resp vital pertinent head lymphatics lymph breasts rectal pelvic genitalia endocrine hematologic integumentary".split())
 
@@ -80,6 +86,11 @@ def _heading(m: re.Match) -> tuple[str, str, int] | None:
     if m["capitals"]:
         k = kind(m["capitals"])
         return (m["capitals"].strip(), k, m.end()) if k else None
+    if m["title"]:
+        t, s = m["title"].strip(), m.string
+        low = max(0, m.start() - 90)
+        k = _known(t) if _ALONE.fullmatch(t) and not _GOES_ON.search(s, low, m.start()) and not (s[m.end() + 1:m.end() + 2].islower() and _PROSE.search(s, low, m.start())) else None
+        return (t, k, m.end()) if k else None
     t, rest = m["colon"].strip(), m["rest"]
     k, body = kind(t), m.start("rest")
     if k and (len(t) > 3 or t.isupper() or not rest.strip()): return t, k, body

@@ -149,26 +149,39 @@ class Social(Struct, frozen=True):
     score: float = 1.0
 
 _SOCIAL = re.compile(r"\b(?:homeless\w*|hous(?:e|ed|ing)|evict\w*|shelter|landlord|rent|mortgage|apartment|lives?|living|resid\w+|couch|overcrowd\w*|utilit\w+|transport\w*|bus|rides?|drives?|driving|car|taxi|commut\w+|employ\w*|unemploy\w*|jobs?|works?|working|retired|laid off|disability|income|occupation|divorc\w*|widow\w*|married|marriage|spouse|partner|separated|relationship|wife|husband|single|child(?:ren)?|son|daughter|parents?|mother|father|custody|pregnan\w+|family|friends?|support\w*|caregiver|isolat\w+|lonel\w+|alone|church|neighbou?rs?|community|volunteer\w*|visit(?:s|ing|ors?)?|abuse[ds]?|violence)\b", re.I)
-_SUBSTANCE = {"tobacco": r"smok(?:es?|er|ed|ing)|tobacco|cigarettes?|cigars?|vap(?:es?|ing)|nicotine|ppd|pack[- ]years?", "alcohol": r"alcohol(?:ic|ism)?|etoh|drink(?:s|er|ing)?|beers?|wine|liquor|vodka", "drug": r"(?:illicit |recreational |iv |street |illegal )drugs?(?: use)?|drug use|marijuana|cannabis|cocaine|heroin|methamphetamines?|opioid abuse|ivdu|drugs\b"}
+_SUBSTANCE = {"tobacco": r"smok(?:es?|er|ed|ing)|tobacco|cigarettes?|cigars?|vap(?:es?|ing)|nicotine|(?:(?<=\d )|(?<=half )|(?<=one )|(?<=two ))ppd|pack[- ]years?", "alcohol": r"alcohol(?:ic|ism)?|etoh|drink(?:s|er|ing)?|beers?|wine|liquor|vodka", "drug": r"(?:illicit |recreational |iv |street |illegal )drugs?(?: use)?|drug (?:use|abuse)|drug(?=(?: (?:or|and) |/)alcohol)|marijuana|cannabis|cocaine|heroin|methamphetamines?|opioid abuse|ivdu|drugs\b"}
 _NEVER = re.compile(r"\b(?:never|non-?|no|denies|denied|negative for|does not|doesn't|nondrinker|without|not)\b|none\b", re.I)
-_QUIT = re.compile(r"\b(?:quit|former(?:ly)?|ex-?|past|previous(?:ly)?|stopped|used to|history of|sober|in recovery|remote|until|abstinent|ago)\b", re.I)
-_AMOUNT = re.compile(r"\b(?:\d+(?:\.\d+)?|one|two|three|four|half a|a|1/2|1-2|2-3|several|few)[- ](?:ppd|packs?(?: of cigarettes)?(?: per day| a day| daily| per week|/day)?(?:[ ,x]*\d+ years)?|pack[- ]years?|drinks? (?:per|a|each|/) ?(?:day|week|month|night)|beers? (?:per|a|each) (?:day|week|night|weekend)|glasses? of wine (?:per|a|each|with) (?:day|week|night|dinner)|cigarettes? (?:per|a) day|times (?:a|per) (?:day|week|month))|\b(?:occasional(?:ly)?|social(?:ly)?(?! (?:history|hx))|rare(?:ly)?|daily|heav(?:y|ily)|on weekends|moderate(?:ly)?)\b", re.I)
-_NEED = {"food": re.compile(r"\b(?:food (?:insecur\w+|stamps?|pantry|bank|desert)|hungry|hunger|(?:cannot|can't|unable to|struggl\w+ to|not able to) (?:afford|buy|get) (?:enough )?(?:food|groceries|meals)|skip(?:s|ping)? meals|snap benefits|run(?:s|ning)? out of food|not enough (?:food|to eat)|meals on wheels)\b", re.I),
+_QUIT = re.compile(r"\b(?:quit|no longer|former(?:ly)?|ex-?|previous(?:ly)?|stopped|used to|(?:history of|past|remote) (?:(?:heavy|prior|remote|past|significant|tobacco|alcohol|etoh|illicit|iv|intravenous) )*(?:smok\w+|tobacco|cigarette|nicotine|alcohol\w*|etoh|drinking|drug|substance|cocaine|heroin|marijuana|cannabis|methamphetamine|opioid|vap)|(?:remote|past|distant)(?: (?:use|history|user|smoker|drinker))|in the (?:remote )?past|sober|in recovery|remotely|until|abstinent|ago)\b|:\s*(?:remote|past)\b", re.I)
+# quitting that has not been done, and what is drunk or swabbed but no habit
+_UNQUIT = re.compile(r"\b(?:advis\w+|counsel\w+|encourag\w+|urged|told|interest\w* in|plans?|planning|wants?|willing|ready|trying|tried|unable|attempt\w*|needs?|recommend\w+|discuss\w+|considering|should|must|would like|has(?:n't| not)|have not)\b[^.;]{0,40}\b(?:quit|stop|abstinen)\w*|\bnot (?:yet )?(?:quit|ready|stopped)|\bquit(?:line| date)", re.I)
+_NOHABIT = re.compile(r"\b(?:alcohol|etoh)[- ](?:swabs?|wipes?|pads?|prep\w*|based|free|gel|rub|level|test|screen\w*|injection|ablation)|\b(?:isopropyl|rubbing|benzyl|polyvinyl|cetyl) alcohol|\b(?:encourag\w+|increas\w+|push|continue) (?:\w+ )?drink\w*|\bdrink(?:s|ing)? (?:\w+ ){0,3}(?:fluids?|water|liquids?|juice|contrast|milk|coffee|tea|soda)\b|\b(?:eating|eats?) (?:and|or) drink\w*|\bdrink\w* (?:and|or) eat\w*|\b(?:clean\w*|prep\w*|swabbed|wiped) with (?:\w+ )?alcohol|\ballerg[^;]*|\b(?:sulfa|anti-?inflammatory|nonsteroidal|prescri\w+|over[- ]the[- ]counter|otc|study|chemotherap\w*|cardiac|pain|these|those|his|her|other|new|which|of) drugs\b|\b(?:supplement(?:al)?|energy|sports?|soft|protein|nutritional|cold|hot|in (?:his|her|the)) drinks?\b", re.I)
+_KIN = r"(?:father|mother|dad|mom|wife|husband|spouse|partner|brother|sister|sibling|son|daughter|parents?|uncle|aunt|grand(?:father|mother|parents?)|boyfriend|girlfriend|roommate|cousin|family member)s?"
+_ANOTHER = re.compile(rf"^\W*(?:(?:and|but|the|his|her|their|patient's|both|one|a) )*{_KIN}\b(?!\s*:)(?! (?:reports?|states?|says?|denies|notes|feels|thinks) )(?:(?! (?:he|she|patient|pt)\b)[^.;]){{0,25}}?\b(?:is|was|are|were|has|had|also|smok\w*|drink\w*|drank|uses?|used|abuse\w*|alcoholi\w*)\b|\b(?:second-?hand|passive) smok\w*", re.I)
+# a need that is denied: No food insecurity; Denies food insecurity or financial strain
+_DENIED = re.compile(r"\b(?:no|not|never|denie[sd]|deny|denying|without|negative for|free of|absence of|nor)\b(?:(?!\b(?:but|however|although|except|reports?|has|have|is|are|was|admits?|endorses|who)\b)[^.;:\n])*$", re.I)
+_NOTNEED = re.compile(r":\s*(?:no|none|denie[sd]|negative|n)\b", re.I)
+_AMOUNT = re.compile(r"\b(?:\d+(?:\.\d+)?(?: ?(?:-|to) ?\d+(?:\.\d+)?)?|one|two|three|four|half a|a|1/2|1-2|2-3|several|few)[- ](?:ppd|packs?(?: of cigarettes)?(?: per day| a day| daily| per week|/day)?(?:[ ,x]*\d+ years)?|pack[- ]years?|drinks? (?:per|a|each|/) ?(?:day|week|month|night)|beers? (?:per|a|each) (?:day|week|night|weekend)|glasses? of wine (?:per|a|each|with) (?:day|week|night|dinner)|(?:drinks?|beers?|cigarettes?|glasses of wine|joints?) (?:daily|nightly|weekly)|cigarettes? (?:per|a) day|times (?:a|per) (?:day|week|month))|\b(?:occasional(?:ly)?|social(?:ly)?(?! (?:history|hx))|rare(?:ly)?|daily|heav(?:y|ily)|on weekends|moderate(?:ly)?)\b", re.I)
+_NONE = re.compile(r"\b(?:no|never|not|denie[sd]|deny(?:ing)?|negative for|without)\b(?: (?!but\b)[\w/]+){0,3} (?:history|hx|use)\b", re.I) # denied any history of drug use
+_THEN = re.compile(r"\s*,?\s*(?:(?:and|but|then|although|he|she|they|patient|the|pt|has|had|have|since|recently|subsequently|finally|successfully) )*(?:quit|stopped)\b(?! (?:date|line))", re.I)
+_NEED = {"housing": re.compile(r"\b(?:homeless(?:ness)?(?! shelter)|undomiciled|unhoused|(?:lives?|living|sleep(?:s|ing)|stay(?:s|ing)) (?:on the streets?|in (?:his|her|their|a|an|the) (?:car|vehicle|van|tent|(?:homeless )?shelter)|at (?:a|an|the) (?:homeless )?shelter)|(?:facing|threatened with) eviction|(?:was|been|being) evicted)\b", re.I),
+         "food": re.compile(r"\b(?:food (?:insecur\w+|stamps?|pantry|bank|desert)|(?:go(?:es|ing)?|went|often|children are|family is) hungry|hunger(?! pangs)|(?:cannot|can't|unable to|struggl\w+ to|not able to) (?:afford|buy|get) (?:enough )?(?:food|groceries|meals)|skip(?:s|ping)? meals|snap benefits|run(?:s|ning)? out of food|not enough (?:food|to eat)|meals on wheels)\b", re.I),
          "finances": re.compile(r"\b(?:financial(?:ly)? (?:strain|stress|difficult\w+|hardship|problems?|insecur\w+|concerns?|burden|struggl\w+)|(?:cannot|can't|unable to|struggl\w+ to|not able to|difficulty) (?:afford|pay(?:ing)?)(?: (?:for )?\w+)?|medical debt|in debt|bankrupt\w*|low income|poverty|uninsured|no (?:health )?insurance|lost (?:his|her|their) insurance|copays?|underinsured)\b", re.I)}
 
 def substances(text: str, a: int, b: int) -> list[Social]:
     "Substance use in the sentence `[a, b)`, each with status and amount; clauses are read apart."
     out = []
-    for m in re.finditer(r"[^,;]+(?:,\s*(?:or|and)?\s*(?!drinks?\b|smok(?:es?|ed)\b|uses?\b)(?:(?:" + "|".join(_SUBSTANCE.values()) + r")\b[^,;]*))*", text[a:b], re.I):
+    for m in re.finditer(r"(?:(?!\bbut\b|\bhowever\b|\band (?:(?:he|she|currently|still|now|also|occasionally|daily) )*(?:drinks?|smokes?|uses?|vapes|quit)\b)[^,;])+(?:,\s*(?:or|and)?\s*(?!drinks?\b|smok(?:es?|ed)\b|uses?\b)(?:(?:" + "|".join(_SUBSTANCE.values()) + r")\b[^,;]*))*", text[a:b], re.I):
         part = m[0]
+        if _ANOTHER.search(part): continue
+        if _NOHABIT.search(part): part = _NOHABIT.sub(lambda n: " " * len(n[0]), part)
         for kind, words in _SUBSTANCE.items():
             w = re.search(rf"\b(?:(?:non|ex|never)[- ]?)?(?:{words})\b", part, re.I)
             if not w: continue
             amount = _AMOUNT.search(part[max(0, w.start() - 45):w.end() + 45])
             rest = text[a:b][m.end():m.end() + 40]
-            status = "past" if _QUIT.search(part) or re.match(r"\s*,?\s*(?:and )?(?:quit|stopped)", rest, re.I) else "never" if re.match(r"non|never", w[0], re.I) or _NEVER.search(part[:w.end()]) or re.search(r":\s*(?:none|never|no|denies)", part[w.end():], re.I) else "current"
-            if status == "never" and not re.search(r"non|never|no\b|den|not|n't|without", part, re.I): status = "current"
-            out.append(Social(a + m.start() + w.start(), a + m.start() + w.end(), w[0], f"substance {kind}", status == "current" and kind != "alcohol" or bool(re.search(r"abuse|heav|dependen|alcoholi", part, re.I)), status, amount[0] if amount else None))
+            status = "never" if _NONE.search(part[:w.end() + 8]) else "past" if _QUIT.search(_UNQUIT.sub(" ", part)) or _THEN.match(rest) else "never" if re.match(r"non|never", w[0], re.I) or _NEVER.search(part[:w.end()]) or re.search(r":\s*(?:none|never|no|denies)", part[w.end():], re.I) else "current"
+            if status == "never" and not re.search(r"non|never|no\b|den|not|n't|without|negative", part, re.I): status = "current"
+            out.append(Social(a + m.start() + w.start(), a + m.start() + w.end(), w[0], f"substance {kind}", status == "current" and kind != "alcohol" or bool(re.search(r"abuse|heav|dependen|alcoholi", part, re.I)) and status != "never", status, amount[0] if amount and status != "never" else None))
     return out
 
 # %% ../../nbs/library/50_nlp/58_social.ipynb #65c5b36e
@@ -180,7 +193,8 @@ def social(text: str,
     "The social facts of a note in order. Sentences under Social History and those with social words are read; family history is not."
     return _told(text, *_asked(text, parts, lines), least=least)
 
-_LIVES = re.compile(r"\b(?:lives?|living|resides?) (?:alone|independently|at home|with (?:(?:his|her|their|a|an|the) )?[a-z]+(?: and (?:(?:his|her|their) )?[a-z]+)?)\b", re.I)
+_LIVES = re.compile(r"\b(?:lives?|living|resides?) (?:alone|independently|at home|with (?:(?:his|her|their|a|an|the) )?[a-z]+(?: and (?:(?:his|her|their|a|an|one|two|three|four) )?(?:" + _KIN + r"|child(?:ren)?|kids?|dogs?|cats?|family|friends?))?)\b", re.I)
+_FACILITY = re.compile(r"\b(?:(?:lives?|living|lived|resides?|residing) (?:at|in)|resident of) (?:(?:an?|the) )?(?:[\w-]+ ){0,3}?(?:nursing (?:home|facility)|assisted[- ]living(?: facility)?|board and care(?: (?:home|facility))?|group home|care home|care facility|rehab(?:ilitation)? (?:facility|center)|halfway house|retirement (?:home|community|facility)|senior (?:living|housing)(?: facility)?)\b", re.I)
 
 def _once(found: list[Social]) -> list[Social]:
     "One entry a substance: that with a counted amount, else with any, else the first."
@@ -189,6 +203,13 @@ def _once(found: list[Social]) -> list[Social]:
         rank = 2 if s.amount and re.search(r"\d|one|two|half", s.amount) else 1 if s.amount else 0
         if s.kind not in best or rank > best[s.kind][0]: best[s.kind] = (rank, s)
     return [s for _, s in best.values()]
+
+def _denied(s: str, start: int, end: int) -> bool:
+    "Whether a need is said not to be there; what is itself a no (no insurance, cannot afford) stands after its own."
+    return bool(_DENIED.search(s[:start]) or _NOTNEED.match(s, end))
+
+# headings a social history has of its own
+_ITEMS = re.compile(r"^\W*(?:tobacco|smoking|cigarettes?|alcohol|etoh|(?:illicit |recreational |street |iv )?drugs?|substances?)(?: (?:use|abuse|history|status))?\s*[:\-]", re.I)
 
 def _asked(text, parts=None, lines=None) -> tuple[list[tuple[int, int]], list[Social]]:
     "Sentences for the classifier, and what the rules say."
@@ -199,22 +220,29 @@ def _asked(text, parts=None, lines=None) -> tuple[list[tuple[int, int]], list[So
     k = 0
     for a, b in lines:
         while k + 1 < len(skip) and skip[k + 1][0] <= a: k += 1
-        kind = skip[k][2] if skip else ""
+        kind, lead = (skip[k][2] if skip else ""), text[skip[k][0]:parts[k].body] if parts else ""
+        if k and _ITEMS.match(lead) and any(skip[j][2] == "social_history" for j in range(max(0, k - 4), k + 1)): kind, a = "social_history", skip[k][0]
+        elif parts: a = min(b, max(a, parts[k].body))
         if kind in ("family_history", "medications", "discharge_medications", "results", "vital_signs", "physical_examination", "header"): continue
-        a = min(b, max(a, parts[k].body)) if parts else a
         while a < b and text[a] in " \t\n-=:": a += 1
         s = text[a:b]
         found = _once(substances(text, a, b))
         ruled += found
-        ruled += [Social(a + m.start(), a + m.end(), m[0], "living", "alone" in m[0].lower()) for m in [_LIVES.search(s)] if m]
-        ruled += [Social(a + m.start(), a + m.end(), m[0], need, True) for need, p in _NEED.items() for m in [p.search(s)] if m]
-        if len(s) > 12 and (kind == "social_history" or len(_SOCIAL.findall(s)) > 1) and not (found and len(s) < 60): ask.append((a, b))
+        home = _FACILITY.search(s)
+        if m := home or _LIVES.search(s): ruled.append(Social(a + m.start(), a + m.end(), m[0], "living", "alone" in m[0].lower()))
+        ruled += [Social(a + m.start(), a + m.end(), m[0], need, not _denied(s, m.start(), m.end())) for need, p in _NEED.items() for m in [p.search(s)] if m and not _ANOTHER.search(s)]
+        if len(s) > 12 and (kind == "social_history" or len(_SOCIAL.findall(s)) > 1) and not (len(s) < 60 and (found or home)): ask.append((a, b))
     return ask, ruled
+
+# a whole sentence of denial: Denies homelessness; No transportation problems, no lack of support
+_REFUTED = re.compile(r"\W*(?:\w+:\s*)?(?:(?:the )?(?:patient|pt|he|she|they) )?(?:denie[sd]|denying|no|negative for|without)\b(?! (?:longer|car|job|home|housing|transport\w*|family|friends?|support|insurance|income|money|place|one|stable|access|help|permanent|fixed|ride|way|work|heat|running|vehicle|children|contact|relationship|reliable|employment|partner|social|caregiver|visitors?|means|steady|electricity)\b)(?:(?!\b(?:but|however|although|except|reports?|admits?|has|is|was|lives|lost)\b)[^.;\n])*\W*$", re.I)
 
 def _told(text, ask, ruled, least=.6, given=None) -> list[Social]:
     out = list(ruled)
     labels, p = given if given is not None else probabilities([text[a:b] for a, b in ask])
     for (a, b), row in zip(ask, p):
         k = int(row.argmax())
+        if labels[k].endswith(" adverse") and _REFUTED.match(text, a, b): continue
+        if any(a <= r.start < b and r.kind == labels[k].removesuffix(" adverse") for r in ruled): continue # said by a rule
         if labels[k] != "none" and row[k] >= least: out.append(Social(a, b, text[a:b], labels[k].removesuffix(" adverse"), labels[k].endswith(" adverse"), score=round(float(row[k]), 3)))
     return sorted(out, key=lambda s: (s.start, s.end))

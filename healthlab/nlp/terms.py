@@ -22,6 +22,8 @@ ATC, UMLS = "http://www.whocc.no/atc", "http://www.nlm.nih.gov/research/umls"
 
 # %% ../../nbs/library/50_nlp/54_terms.ipynb #35ee9843
 _STOPWORDS = frozenset("of the a an and in with to due by on for nos unspecified other at or as without".split()) - {"without"}
+# the letter of a kind, no article: hepatitis A, vitamin A deficiency, group A streptococcus
+_LETTER = re.compile(r"(?<=\w[\s-])a(?=\W*$)|\b(?:hepatitis|h(?:a?)emophilia|vitamin|group|type|factor|influenza|protein|immunoglobulin|class|stage|streptococc\w+)[\s-]a\b", re.I)
 _GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta"}
 
 def _singular(w: str) -> str:
@@ -35,12 +37,12 @@ def plain(name: str # as it is written
     "The form in which names are compared; empty when nothing is left."
     for k, v in _GREEK.items(): name = name.replace(k, v)
     name = re.sub(r"\[[^\]]*\]|'s\b|’s\b", " ", name.lower())
-    words = [_singular(w) for w in re.findall(r"[a-z0-9]+", name)]
-    return " ".join(sorted(w for w in words if w not in _STOPWORDS) or words)
+    words, letter = [_singular(w) for w in re.findall(r"[a-z0-9]+", name)], _LETTER.search(name)
+    return " ".join(sorted(w for w in words if w not in _STOPWORDS or w == "a" and letter) or words)
 
 # %% ../../nbs/library/50_nlp/54_terms.ipynb #0a528694
 class Name(Struct, frozen=True):
-    "One name of a concept; `kind` is diagnosis, symptom, medication, examination, procedure, substance or empty; `preferred` its display; `house`: how the hospital itself uses the name."
+    "One name of a concept; `kind` is diagnosis, symptom, medication, product (what a clinical drug is called whatever its strength), examination, procedure, substance or empty; `preferred` its display; `house`: how the hospital itself uses the name."
     code: str
     name: str
     preferred: bool = False
@@ -85,6 +87,10 @@ class Terms:
         row = self._db().execute("select name from name where system = ? and code = ? order by preferred desc limit 1", (system, code)).fetchone()
         return row and row[0]
 
+    def under(self, system: str, code: str) -> list[tuple[str, str]]:
+        "(code, preferred name) of what a code is the beginning of, in order."
+        return self._db().execute("select code, name from name where system = ? and code > ? and code < ? and preferred = 1 order by code", (system, code, code + "~")).fetchall()
+
     def names(self, system: str) -> Iterator[tuple[str, str, str]]:
         "(code, name, kind) of a system, in order of the codes."
         return iter(self._db().execute("select code, name, kind from name where system = ? order by code, name", (system,)))
@@ -100,8 +106,16 @@ def icd10cm() -> Iterator[Name]:
         if not re.match(r"[A-Z]\d", code) or "-" in code or len(code) > (8 if code[0] not in "STVWXY" else 6): continue
         yield Name(code, icd.get_description(code), True, "diagnosis")
         for t in icd.get_inclusion_term(code): yield Name(code, re.sub(r"\s+NOS$", "", t), False, "diagnosis")
-    yield from (Name(code, name, False, "diagnosis") for name, code in INDEX.items())
-    yield from (Name(code, name, False, "diagnosis") for code, name in learnt() if name not in INDEX)
+    yield from (Name(code, name, False, "diagnosis") for name, code in _SHORT.items())
+    short = {plain(k) for k in _SHORT}
+    yield from (Name(code, name, False, "diagnosis") for name, code in INDEX.items() if plain(name) not in short)
+    yield from (Name(code, name, False, "diagnosis") for code, name in learnt() if name not in INDEX and plain(name) not in short)
+
+# what clinicians call the names of ICD-10-CM: each is a name, inclusion term or index entry of the code
+_SHORT = {"Cancer": "C80.1", "Malignancy": "C80.1", "Neoplasm": "D49.9", "Tumor": "D49.9", "Substance abuse": "F19.10", "Drug abuse": "F19.10", "Acute hepatitis": "B17.9", "Hepatitis": "K75.9", "NSTEMI": "I21.4", "Non-ST elevation myocardial infarction": "I21.4", "STEMI": "I21.3", "ST elevation myocardial infarction": "I21.3", "Hepatitis A": "B15.9", "Hepatitis B": "B19.10", "Hepatitis C": "B19.20", "Hepatitis E": "B17.2",
+          "Bipolar I disorder": "F31.9", "Bipolar disorder type 1": "F31.9", "Bipolar disorder type 2": "F31.81", "Bleeding disorder": "D68.9", "Coagulopathy": "D68.9", "Pulmonary hypertension": "I27.20", "Bipolar": "F31.9", "Bipolar affective disorder": "F31.9", "Bipolar I": "F31.9", "Bipolar 1 disorder": "F31.9", "Bipolar II": "F31.81", "Influenza A": "J10.1", "Influenza B": "J10.1"}
+# RxNorm's ingredients of the catalogue's medicines, as far as its allergens and the published records of simulated patients name them
+_INGREDIENTS = {"lisinopril": "29046", "aspirin": "1191", "ibuprofen": "5640", "trimethoprim-sulfamethoxazole": "10831"}
 
 _TESTS = frozenset("colonoscopy mammogram echo ecg cxr cthead ctabd hipxr spirometry obultrasound".split())
 
@@ -110,7 +124,7 @@ def catalogue() -> Iterator[tuple[str, Name]]:
     for r in table("conditions").values():
         for system, code, display in ((SNOMED, r["snomed"], r["display"]), (ICD10CM, r["icd10"], r["icd_display"])):
             yield system, Name(code, display, True, "diagnosis")
-            yield from ((system, Name(code, v, False, "diagnosis")) for v in r["variants"])
+            yield from ((system, Name(code, v, False, "diagnosis")) for v in r["variants"] if system != ICD10CM or v not in _SHORT) # ICD-10-CM tells NSTEMI from other infarctions
     for r in table("symptoms").values():
         yield SNOMED, Name(r["snomed"], r["display"], True, "symptom")
         yield from ((SNOMED, Name(r["snomed"], v, False, "symptom")) for v in r["variants"])
@@ -119,7 +133,8 @@ def catalogue() -> Iterator[tuple[str, Name]]:
         yield SNOMED, Name(code, v, False, "diagnosis")
     for r in table("medications").values():
         yield RXNORM, Name(r["rxnorm"], r["display"], True, "medication")
-        yield from ((RXNORM, Name(r["rxnorm"], r[k], False, "medication")) for k in ("ingredient", "brand"))
+        yield from ((RXNORM, Name(r["rxnorm"], r[k], False, "product")) for k in ("ingredient", "brand"))
+        if own := _INGREDIENTS.get(r["ingredient"]): yield from ((RXNORM, Name(own, r[k], k == "ingredient", "medication")) for k in ("ingredient", "brand"))
     for r in table("observations").values():
         yield LOINC, Name(r["loinc"], r["display"], True, "examination")
         yield from ((LOINC, Name(r["loinc"], v, False, "examination")) for v in r["names"])
@@ -137,7 +152,7 @@ _OWN = "catalogue of the simulated hospital"
 def _edition() -> str:
     "What the starter set of ICD-10-CM is made from."
     from importlib.metadata import version
-    return f"simple-icd-10-cm {version('simple-icd-10-cm')}, learnt names {LEARNT.stat().st_size if LEARNT.is_file() else 0:x}, {len(INDEX)} entries of the index"
+    return f"simple-icd-10-cm {version('simple-icd-10-cm')}, learnt names {LEARNT.stat().st_size if LEARNT.is_file() else 0:x}, {len(INDEX)} entries of the index, form 3"
 
 def _start(store: Terms):
     "The starter set: ICD-10-CM and the catalogue; systems of the catalogue alone are marked as such."

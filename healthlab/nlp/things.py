@@ -6,6 +6,8 @@ __all__ = ['DEVICE', 'GENES', 'GENE', 'LISTED', 'VARIANT', 'things', 'allergens'
 # %% ../../nbs/library/50_nlp/52a_things.ipynb #b32d7e09
 import re
 
+from .sections import _kinds
+
 # %% ../../nbs/library/50_nlp/52a_things.ipynb #335eb51a
 _NAMED = """(?:dual|single)[- ]chamber pacemaker|(?:permanent |cardiac |temporary )?pacemaker|(?:automated )?implantable cardioverter[- ]defibrillator|implantable defibrillator|defibrillator|AICD|left ventricular assist device|LVAD|(?:intra-?aortic )balloon pump|IABP
 (?:(?:drug[- ]eluting|bare[- ]metal|coronary(?: artery)?|ureteral|biliary|carotid|esophageal|self-expanding|metallic?|double[- ]J|JJ|iliac) )*stent|(?:(?:foley|urinary|suprapubic|indwelling|central(?: venous)?|swan-ganz|dialysis|hemodialysis|tunneled|epidural|pigtail|condom|peripherally inserted central|triple[- ]lumen|nephrostomy) )*catheter
@@ -59,24 +61,57 @@ def things(text: str # any text
     return sorted(found)
 
 # %% ../../nbs/library/50_nlp/52a_things.ipynb #342c0758
-_LISTS = re.compile(r"(?<![\w/-])(?:(?:drug|medication|medicine|food|known) )?(?P<head>allerg(?:ies|y))(?: to (?:medications?|medicines?|drugs?|food))?[ \t]*:[ \t,]*(?P<listed>[^\n.]{2,300})|\b(?:allerg(?:ic|y|ies)(?: or sensitive)?(?: reactions?)?|hypersensitiv(?:e|ity|ities)|sensitivit(?:y|ies)|anaphyla(?:xis|ctic)|intoleran(?:t|ces?)) to:?\s+(?P<said>[^.;:\n]{2,200})|(?:^|\n)[#* \t]*(?:ALL|(?:(?:drug|known|food) )?allergies(?:/ADRs| and adverse reactions)?)[* \t]*:?[* \t]*\n(?:[-=]{3,}\n)?(?P<below>(?:[^\n]{2,100}\n?){1,6})", re.I)
-_BEFORE = re.compile(r"\b(?P<word>penicillin|sulfa|latex|iodine|(?:iv |intravenous )?contrast(?: dye)?|(?:tree )?nuts?|peanuts?|shellfish|shrimp|fish|eggs?|milk|wheat|soy|gluten|pollen|ragweed|grass|dust(?: mites?)?|mold|cat|dog|pet|bee(?: stings?| venom)?|wasp|nickel|(?:adhesive )?tape|aspirin|codeine)[ -](?:allerg(?:y|ies|ic)|anaphylaxis|hypersensitivity)\b", re.I)
-_PARTS = re.compile(r",|;|/|\n|\+|\band\b|\bor\b|\bas well as\b|\bplus\b|\bincluding\b", re.I)
-_ENDED = re.compile(r"\b(?:which|that|caus\w+|with|giv(?:es|ing)|gave|result\w*|leads?|led|makes?|made|produc\w+|he|she|it|but|for|in|from|when|because|while|however|where|by|on|is|was|were|are|has|have|had|per|since|reactions?|allerg\w+|develop\w*|experienc\w+)\b|\s[-–=→]|[:=→]", re.I)
+_TO = r"(?: to (?:medications?|medicines?|drugs?|food))?(?:[ \t]*(?:/|&|and)[ \t]*(?:ADRs?|(?:adverse )?(?:drug )?reactions?|intolerances?|sensitivities|side effects))?(?:[ \t]*\([^()\n]{1,30}\))?"
+_HEAD = rf"(?:(?:drug|medication|medicine|food|known)[ /])?allerg(?:ies|y){_TO}"
+_LISTS = re.compile(rf"(?<![\w/-])(?:{_HEAD}[ \t]*:|(?:(?<=\n)|(?<=[.;] )|\A)(?:(?:drug |medication )?intolerances?|adverse (?:drug )?(?:reactions?|events?)|ADRs?|{_HEAD}[ \t]+[-–])[ \t]*:?)[ \t,]*(?P<listed>[^\n.]{{2,300}})"
+    r"|\b(?:allerg(?:ic|y|ies)(?: or sensitive)?(?: reactions?)?|hypersensitiv(?:e|ity|ities)|sensitivit(?:y|ies)|anaphyla(?:xis|ctic)|intoleran(?:t|ces?)) to:?\s+(?P<said>[^.;:\n]{2,200})"
+    rf"|(?:^|\n)[#* \t]*(?:ALL|{_HEAD})[* \t]*:?[* \t]*\n(?:[-=]{{3,}}\n|[ \t]*\n(?=[ \t]*[|*•-]))?(?P<below>(?:[^\n]{{2,100}}\n?){{1,12}})", re.I)
+_BEFORE = re.compile(r"\b(?P<word>penicillin|PCN|sulfa|latex|iodine|(?:iv |intravenous )?contrast(?: dye)?|(?:tree )?nuts?|peanuts?|shellfish|shrimp|fish|eggs?|milk|wheat|soy|gluten|pollen|ragweed|grass|dust(?: mites?)?|mold|cat|dog|pet|bee(?: stings?| venom)?|wasp|nickel|(?:adhesive )?tape|aspirin|codeine)[ -](?:allerg(?:y|ies|ic)|anaphylaxis|hypersensitivity)\b", re.I)
+_PARTS = re.compile(r",|;|/|\n|\+|&|\band\b|\bor\b|\bas well as\b|\bplus\b|\bincluding\b", re.I)
+_REACTION = r"(?:anaphyla\w*|rash(?:es)?|hives?|urticaria|itch\w*|prurit\w*|(?:throat |lip |facial |face |tongue )?swell\w*|angio-?o?edema|edema|nausea|vomiting|emesis|n/v|diarrhea|gi (?:upset|intolerance|distress|bleed\w*)|cough|wheez\w*|sneez\w*|dyspnea|shortness of breath|sob|headaches?|dizz\w*|confusion|hallucinat\w*|blister\w*|red ?man\b|stevens|sjs\b|bronchospasm|hypotension|myalgias?|muscle (?:pain|ache)s?|flushing|fever|syncope|palpitations|stomach|upset|reaction|severe|mild|moderate|unknown|unsure)"
+_ENDED = re.compile(r"\b(?:which|that|caus\w+|with|giv(?:es|ing)|gave|result\w*|leads?|led|makes?|made|produc\w+|he|she|it|but|for|in|from|when|because|while|however|where|by|on|is|was|were|are|has|have|had|per|since|as|at|who|also|reactions?|allerg\w+|develop\w*|experienc\w+|tak(?:es|ing)|took|us(?:es|ing)|reports?|states?|lives?|smokes?|presents?|prescribed|started)\b|\s[-–=→|]|[:=→]|\t|(?:[-–—]|\s{2,})(?=" + _REACTION + ")", re.I)
 _NAME = re.compile(r"[A-Za-z][\w'-]*(?: [A-Za-z0-9][\w'-]*){0,2}")
-_NAUGHT = re.compile(r"\b(?:no|not|none|nil|nka|nkda|nkma|known|unknown|den(?:y|ies|ied)|refer|see|any|other|others?|multiple|several|many|it|this|these|those|them|medic(?:al|ations?|ines?)|drugs?|foods?|the patient|patient|reviewed|listed|above|below|chart|noncontributory|list|environmental|seasonal|touch|light|palpation|unable|pain|treatment|therapy|change|insulin(?= resist)|loss|threat|cold|heat)\b", re.I)
+_NAUGHT = re.compile(r"\b(?:no|not|none|nil|nka|nkda|nkma|nkfa|known|unknown|den(?:y|ies|ied)|refer|see|any|other|others?|multiple|several|many|it|this|these|those|them|medic(?:al|ations?|ines?)|drugs?|foods?|the patient|patient|reviewed|listed|above|below|chart|noncontributory|list|environmental|seasonal|touch|light|palpation|unable|pain|treatment|therapy|change|insulin(?= resist)|loss|threat|cold|heat)\b|^\W*" + _REACTION + r"\W*$|\d ?(?:mg|mcg|ml|tablets?|units?)\b", re.I)
+_OVER = re.compile(r"[ \t]*(?:\#|[-=_]{3,}|(?:[-*•] ?)?(?:NKD?A|NKMA|no known|none)\b)|[^\n]*\d ?(?:mg|mcg|ml|units?)\b", re.I)
+_TITLE = re.compile(r"[-*•\d. \t]*(?P<t>[A-Za-z][^\n:,;|]{1,58})(?:(?P<colon>:)(?P<rest>[^\n]*))?")
+
+def _titled(line: str) -> bool:
+    "Whether a line, or what follows a comma, opens another section: a known title, or words before a colon that no reaction follows."
+    m = _TITLE.match(line)
+    if not m: return False
+    title = re.sub(r"\s+", " ", m["t"]).strip(" *").lower()
+    if not m["colon"]: return not line[m.end():].strip() and title in _kinds() and title != "all"
+    return title in _kinds() or not re.search(_REACTION, m["rest"], re.I)
+
+def _belows(said: str) -> str:
+    "The lines under a heading that are its list, other characters blank: up to a blank line, another title, a dose, or the word that there is none; of a table the column of the substances."
+    out, column, over = [], None, False
+    for line in said.splitlines(keepends=True):
+        over = over or not line.strip() or "|" not in line and bool(_OVER.match(line) or _titled(line.rstrip("\n")))
+        if over: out.append(re.sub(r"[^\n]", " ", line)); continue
+        if "|" in line:
+            cells = line.rstrip("\n").split("|")
+            if not cells[0].strip(): cells = [cells[0] + " " + cells[1], *cells[2:]] # the bar that begins the line
+            heads = column is None and [k for k, c in enumerate(cells) if re.fullmatch(r"\W*(?:allergens?|allerg(?:y|ies)|substances?|drug|agent|medication|name)(?: name)?\W*", c, re.I)]
+            if column is None: column = heads[0] if heads else 0
+            keep = not heads and column < len(cells) and re.search(r"[A-Za-z]", cells[column])
+            line = " ".join(c if k == column and keep else " " * len(c) for k, c in enumerate(cells)) + "\n" * line.endswith("\n")
+        out.append(line)
+    return "".join(out)
 
 def allergens(text: str # any text
              ) -> list[tuple[int, int]]: # (start, end), in order, without overlaps
     "What the text calls an allergen."
     found = {(m.start("word"), m.end("word")) for m in _BEFORE.finditer(text)}
-    if "llerg" not in text and not re.search(r"allerg|sensitiv|anaphyla|intoleran|^\W*all\W*$", text, re.I | re.M): return sorted(found)
+    if "llerg" not in text and not re.search(r"allerg|sensitiv|anaphyla|intoleran|adverse|\bADRs?\b|^\W*all\W*$", text, re.I | re.M): return sorted(found)
     for m in _LISTS.finditer(text):
         name = next(k for k in ("listed", "said", "below") if m[k])
         said, at = re.sub(r"\([^()]*\)?", lambda p: " " * len(p[0]), m[name]), m.start(name)
+        if name == "below": said = _belows(said)
         if name != "said" and re.search(r"allerg|intoleran|sensitiv", said, re.I): continue
         cuts = [0, *(x for p in _PARTS.finditer(said) for x in p.span()), len(said)]
         for a, b in zip(cuts[::2], cuts[1::2]):
+            if name == "listed" and ":" in said[a:b] and _titled(said[a:].lstrip(" \t-*,;")): break # Allergies: latex, MEDICATIONS: aspirin
             end = _ENDED.search(said, a, b)
             words = re.sub(r"^\s*(?:(?:the|some|a|an|his|her|use of|both|to|oral|high doses? of|includes?|perhaps|possibl[ey]|probabl[ey]|[-*•]|\d\.)\s+)*", lambda p: " " * len(p[0]), said[a:end.start() if end else b], flags=re.I)
             item = _NAME.fullmatch(re.sub(r" (?:drugs?|products?|medications?|medicines?|allerg\w+)$", "", words.strip(), flags=re.I))

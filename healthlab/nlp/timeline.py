@@ -49,7 +49,7 @@ def _day(y: int, m: int, d: int) -> tuple[str, str] | None:
     return iso, iso
 
 def _month(y: int, m: int) -> tuple[str, str] | None:
-    return (f"{y:04d}-{m:02d}-01", f"{y:04d}-{m:02d}-{calendar.monthrange(y, m)[1]:02d}") if 1 <= m <= 12 and 1850 <= y <= 2150 else None
+    return (f"{y:04d}-{m:02d}-01", f"{y:04d}-{m:02d}-{calendar.monthrange(y, m)[1]:02d}") if 1 <= m <= 12 and 1850 <= y <= 2299 else None
 
 def _years(a: int, b: int) -> tuple[str, str]: return f"{a:04d}-01-01", f"{b:04d}-12-31"
 
@@ -62,7 +62,10 @@ def _near(m: int, d: int | None, note: date, ahead: bool) -> int:
 
 def _shift(note: date, n: float, unit: str, sign: int) -> tuple[str, str]:
     u = unit[:2].lower()
-    if u in ("mi", "ho", "hr") : return ((note + timedelta(hours=sign * n)) if isinstance(note, datetime) else (note + timedelta(days=sign * int(n // 24)))).isoformat()[:10], (note + timedelta(days=sign * int(n // 24))).isoformat()[:10]
+    if u in ("mi", "ho", "hr"):
+        hours = n / 60 if u == "mi" else n # a note without an hour counts whole days
+        day = (note + (timedelta(hours=sign * hours) if isinstance(note, datetime) else timedelta(days=sign * int(hours // 24)))).isoformat()[:10]
+        return day, day
     if u in ("da", "d"): day = note + timedelta(days=sign * round(n)); return day.isoformat()[:10], day.isoformat()[:10]
     if u in ("we", "wk"): day = note + timedelta(days=sign * round(7 * n)); return (day - timedelta(days=3)).isoformat()[:10], (day + timedelta(days=3)).isoformat()[:10]
     if u == "mo": months = note.year * 12 + note.month - 1 + sign * round(n); return _month(months // 12, months % 12 + 1)
@@ -79,16 +82,16 @@ def _iso_duration(n: float, unit: str) -> str:
     return {"mi": f"PT{n}M", "ho": f"PT{n}H", "hr": f"PT{n}H", "da": f"P{n}D", "d": f"P{n}D", "we": f"P{n}W", "wk": f"P{n}W", "mo": f"P{n}M", "ye": f"P{n}Y", "yr": f"P{n}Y", "de": f"P{int(n * 10)}Y"}[u]
 
 # %% ../../nbs/library/50_nlp/57_timeline.ipynb #2e3cab0a
-_EXPRESSION = re.compile("|".join((
-    r"(?P<iso>\b(?P<iy>(?:19|20)\d\d)-(?P<im>\d\d)-(?P<id>\d\d)\b)",
-    r"(?P<us>\b(?P<um>\d{1,2})[/-](?P<ud>\d{1,2})[/-](?P<uy>(?:19|20)\d\d|\d\d)\b(?![/-]))",
-    rf"(?P<dmy>\b(?P<dd>\d{{1,2}})(?:st|nd|rd|th)?[ -](?:of )?(?P<dm>{_M})[ ,-]+(?P<dy>(?:19|20)\d\d)\b)",
-    rf"(?P<mdy>\b(?P<mm>{_M}) (?P<md>\d{{1,2}})(?:st|nd|rd|th)?,? (?P<my>(?:19|20)\d\d)\b)",
-    rf"(?P<my_>\b(?:(?:early|mid|late)[- ])?(?P<ym>{_M}),? (?:of )?(?P<yy>(?:19|20)\d\d)\b)",
-    r"(?P<ny>\b(?P<nm>0?[1-9]|1[0-2])/(?P<nyy>(?:19|20)\d\d)\b)",
+_EXPRESSION = re.compile(r"\b(?:" + "|".join(( # what is no edge of a word is passed over at once
+    r"(?P<iso>\b(?P<iy>(?:19|2[0-2])\d\d)-(?P<im>\d\d?)-(?P<id>\d\d?)\b)",
+    r"(?P<us>\b(?P<um>\d{1,2})[/-](?P<ud>\d{1,2})[/-](?P<uy>(?:19|2[0-2])\d\d|\d\d)\b(?![/-]))",
+    rf"(?P<dmy>\b(?P<dd>\d{{1,2}})(?:st|nd|rd|th)?[ -](?:of )?(?P<dm>{_M})[ ,-]+(?P<dy>(?:19|2[0-2])\d\d)\b)",
+    rf"(?P<mdy>\b(?P<mm>{_M}) (?P<md>\d{{1,2}})(?:st|nd|rd|th)?,? (?P<my>(?:19|2[0-2])\d\d)\b)",
+    rf"(?P<my_>\b(?:(?:early|mid|late)[- ])?(?P<ym>{_M}),? (?:of )?(?P<yy>(?:19|2[0-2])\d\d)\b)",
+    r"(?P<ny>\b(?P<nm>0?[1-9]|1[0-2])/(?P<nyy>(?:19|2[0-2])\d\d)\b)",
     rf"(?P<md_>\b(?P<xm>{_M}) (?P<xd>\d{{1,2}})(?:st|nd|rd|th)?\b(?!\s*(?:mg|%|/)))",
     r"(?P<sd>(?<=on )(?P<sm>0?[1-9]|1[0-2])[/-](?P<sdd>0?[1-9]|[12]\d|3[01])\b(?![/-]|\d))",
-    rf"(?P<ago>\b(?:(?:about|approximately|some|over|nearly|almost|around) )?(?P<an>{_N})[ -]?(?P<au>{_UNIT}) (?:ago|earlier|prior|before|previously|back)\b)",
+    rf"(?P<ago>\b(?:(?:about|approximately|some|over|nearly|almost|around) )?(?P<an>{_N})[ -]?(?P<au>{_UNIT}) (?:(?:ago|earlier|prior|before|previously|back)\b(?P<ato>(?: to)? (?:(?:the|this|his|her) )?(?:hospital )?(?:admission|presentation|arrival|hospitali[sz]ation)\b)?|(?P<pta>pta\b)))",
     rf"(?P<ahead>\b(?:in|within|after) (?:about |the next |another )?(?P<fn>{_N}) (?P<fu>{_UNIT})\b(?! (?:ago|of)))",
     rf"(?P<last>\b(?:over |for |during |in |x ?)?(?:the )?(?:last|past|previous) (?:(?P<ln>{_N}) )?(?P<lu>{_UNIT})\b)",
     rf"(?P<lastm>\b(?P<lw>last|this|next|this past) (?P<lm>{_M}|spring|summer|fall|autumn|winter|year|month|week|monday|tuesday|wednesday|thursday|friday|saturday|sunday)\b)",
@@ -96,7 +99,7 @@ _EXPRESSION = re.compile("|".join((
     r"(?P<pod>\b(?P<pk>POD|post-?op(?:erative)? day|HD|hospital day)\s*#?\s*(?P<pn>\d{1,3}|one|two|three|four|five)\b)",
     r"(?P<dec>\b(?:in |since |during )?the (?:early |mid |late )?'?(?P<dc>(?:19|20)?\d0)'?s\b)",
     rf"(?P<dur>\b(?:(?:for|x|times)\s?(?:the )?(?:about |approximately |over |nearly )?)?(?P<un>{_N})[ -](?P<uu>{_UNIT})(?:'s?)?(?= (?:history|hx|course|of|duration)\b|[- ]long)|\b(?:for|x)\s?(?:about |approximately |over |nearly |the )?(?P<un2>{_N})[ -]?(?P<uu2>{_UNIT})\b)",
-    r"(?P<yr>(?:(?<=in )|(?<=since )|(?<=from )|(?<=\()|(?<=circa )|(?<=of )|(?<=by )|(?<=until ))(?P<y>(?:19|20)\d\d)\b(?![/-]|\d))")), re.I)
+    r"(?P<yr>(?:(?<=in )|(?<=since )|(?<=from )|(?<=\()|(?<=circa )|(?<=of )|(?<=by )|(?<=until ))(?P<y>(?:19|2[0-2])\d\d)\b(?![/-]|\d))")) + ")", re.I)
 
 def _relative(words: str, note: date) -> tuple[str, str]:
     w = words.lower()
@@ -134,17 +137,19 @@ def _value(m: re.Match, note: date, ahead: bool, admitted: date | None):
     elif g["ny"]: got = _month(int(g["nyy"]), int(g["nm"]))
     elif g["md_"]: got = _day(_near(month("xm"), int(g["xd"]), note, ahead), month("xm"), int(g["xd"]))
     elif g["sd"]: got = _day(_near(int(g["sm"]), int(g["sdd"]), note, ahead), int(g["sm"]), int(g["sdd"]))
-    elif g["ago"]: got = _shift(note, _count(g["an"]), g["au"], -1)
+    elif g["ago"]: got = _shift(admitted or note if g["ato"] or g["pta"] else note, _count(g["an"]), g["au"], -1)
     elif g["ahead"]: got = _shift(note, _count(g["fn"]), g["fu"], 1)
     elif g["last"] and (one := re.fullmatch(r"(?:in )?last (year|month|week)", g["last"].lower())): got = _named("last", one[1], note)
-    elif g["last"]: a = _shift(note, _count(g["ln"] or "1"), g["lu"], -1)[0]; got = (a, note.isoformat()[:10])
+    elif g["last"]: got = (a := _shift(note, _count(g["ln"] or "1"), g["lu"], -1)) and (a[0], note.isoformat()[:10])
     elif g["lastm"]: got = _named(g["lw"], g["lm"], note)
     elif g["rel"]: got = _relative(g["rel"], note)
-    elif g["pod"]: day = (admitted or note) + timedelta(days=int(_count(g["pn"])) - (g["pk"].lower().startswith("h"))) if admitted else note; got = (day.isoformat()[:10],) * 2
+    elif g["pod"]: # days after surgery are not counted from the admission
+        day = note if not admitted else admitted + timedelta(days=int(_count(g["pn"])) - 1) if g["pk"].lower().startswith("h") else None
+        got = day and (day.isoformat()[:10],) * 2
     elif g["dec"]: y = int(g["dc"]) if len(g["dc"]) == 4 else 1900 + int(g["dc"]); got = _years(y, y + 9)
     elif g["dur"]: return None, None, _iso_duration(_count(g["un"] or g["un2"]), g["uu"] or g["uu2"])
-    else: got = _years(int(g["y"]), int(g["y"]))
-    return (*got, None) if got else None
+    else: got = _years(int(g["y"]), int(g["y"])) if int(g["y"]) < 2100 or note.year >= 2090 else None # else a count; shifted dates lie in years to come
+    return (*got, None) if got and all(re.match(r"1[89]|2[0-2]", d) and d > "1850" and len(d) == 10 for d in got) else None
 
 _AHEAD = re.compile(r"\b(?:scheduled|follow[- ]?up|return|appointment|will|plan|next|rtc|due|repeat)\b", re.I)
 
@@ -157,16 +162,18 @@ def expressions(text: str,
     for m in _EXPRESSION.finditer(text):
         line = text[text.rfind("\n", 0, m.start()) + 1:m.start()]
         try: got = _value(m, note, bool(_AHEAD.search(line[-60:])), admitted)
-        except OverflowError: got = None
+        except (OverflowError, ValueError): got = None
         if got: out.append(When(m.start(), m.end(), m[0], *got))
     return out
 
 # %% ../../nbs/library/50_nlp/57_timeline.ipynb #5aeb6420
 EVENTS = frozenset(("Diagnosis", "SymptomOrSign", "MedicationName", "ExaminationName", "TreatmentName", "AdministrativeEvent"))
 
-def _back(note: date, duration: str) -> str:
+def _back(note: date, duration: str) -> str | None:
+    "The day a duration began that ends with the note; None where nobody lives that long."
     n, unit = float(re.search(r"[\d.]+", duration)[0]), duration[-1]
-    if duration.startswith("PT"): return (note - timedelta(days=int(n // 24))).isoformat()[:10]
+    if duration.startswith("PT"): return (note - timedelta(days=int((n / 60 if unit == "M" else n) // 24))).isoformat()[:10]
+    if n * {"D": 1, "W": 7, "M": 30.4, "Y": 365.25}[unit] > 365.25 * min(150, note.year - 1850): return None
     return (note - timedelta(days=round(n * {"D": 1, "W": 7, "M": 30.4, "Y": 365.25}[unit]))).isoformat()[:10]
 
 def _parted(text: str, e: Entity, w: When, others: list[Entity]) -> bool:

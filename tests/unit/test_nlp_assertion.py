@@ -1,7 +1,14 @@
 "How findings are meant: sentences written for the test, one table an axis; the mention stands in brackets."
+import importlib
+import re
+
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from healthlab.nlp.assertion import Assertion, classify
+
+axes = importlib.import_module("healthlab.nlp.assertion")
 
 CASES = {
     "past": """
@@ -313,7 +320,7 @@ With antibiotics for [pneumonia] the fever resolved.
 The [pain] is relieved by rest.
 Symptoms resolved after surgery for [hernia].
 [Cough] had resolved, but recurred last week.
-[Lisinopril] held d/t AKI, AKI resolved by 3/6.
+[Lisinopril] given d/t HTN, AKI resolved by 3/6.
 [Diuresed] with lasix, 4L neg.
 Cough has resolved but [dyspnea] remains.
 Once the [infection] has resolved we will proceed.
@@ -336,7 +343,62 @@ Her abdomen was soft and non-[tender].
 No enlarged lymph nodes were [palpable].
 The [nodule] is no longer visualized.
 """
-CASES["possible"] += """Right lower quadrant pain, rule out [appendicitis].
+CASES["positive"] += """Weight 70 kg, [blood pressure] 110/70, and temperature was not taken.
+She uses [Tylenol] No. 3 at night.
+Aspirin 81 mg daily, which is stopped, [vitamin D], calcium 500 mg daily.
+Discharged with [chest pain], myocardial infarction ruled out.
+His [blood pressure] fell, and the infusion was discontinued.
+X-rays show no fracture and I've removed the [collar].
+In no acute distress, [alert] and making good eye contact.
+There is no diplopia, [visual fields] are full.
+If there is no melena and [hemoglobin] is stable, he may go home.
+The family is reluctant in stopping [warfarin].
+Etiology uncertain, requiring [transfer].
+Gout, hypertension, possible asthma, [anemia], and knee replacement.
+Possible exacerbation of her [COPD].
+"""
+CASES["positive"] += """Surgery for [hernia] was declined.
+She uses [Tylenol] No.  3.
+"""
+CASES["negative"] += """[Chemotherapy] was declined.
+Refused: [labs].
+"""
+CASES["possible"] += """[Embolism] vs pneumonia.
+Embolism versus [pneumonia].
+Left [pneumonia] vs. atelectasis.
+"""
+CASES["positive"] += """Pain no better with [ibuprofen].
+[Pain], no significant relief with Tylenol.
+No clear evidence of any benefit from [Avandia].
+Tylenol did not help her [pain].
+Diabetes not controlled on [metformin].
+[Fever], embolism vs pneumonia.
+[Cough], VS stable.
+"""
+CASES["other"] += """Mother: breast cancer. Father: [stroke].
+"""
+CASES["current"] += """He began to have [hallucinations].
+The [headaches] are listed as severe.
+Hip motion elicits [pain] referred to the knee.
+Repeat [glucose] was 109.
+An outside physician ordered a [CT] that showed stenosis.
+A catheter was used to obtain [pressures].
+Admitted for [back pain] status post hip fracture in 2006.
+Will schedule a sleep study to evaluate [sleep apnea].
+"""
+CASES["certain"] = """
+Will need something to control her [bipolar disorder].
+We will consider iron given his [malnutrition].
+I asked him if the [cough] was annoying, it was.
+The prostate is small, if any, mildly [enlarged].
+Come back in the morning for a [CBC].
+Return in two weeks for [suture removal].
+Monitored for approximately 30 minutes, and was [discharged].
+"""
+CASES["cond"] += """Return in two days if [fever].
+"""
+CASES["possible"] += """Possible pneumonia, PE, or [CHF].
+Right lower quadrant pain, rule out [appendicitis].
 I suspect she has a mild contact [dermatitis].
 We think this is [pneumonia].
 This could certainly be a [spider bite].
@@ -344,7 +406,7 @@ There is concern for [sepsis].
 I do not suspect [meningitis].
 """
 SEEN = {"ended": lambda a: a.ended and (a.certainty, a.temporality) == ("negative", "past"), "lasting": lambda a: not a.ended and a.certainty == "positive", "past": lambda a: a.temporality == "past", "current": lambda a: a.temporality == "current", "other": lambda a: a.association == "other", "subject": lambda a: a.association == "subject",
-        "negative": lambda a: a.certainty == "negative", "positive": lambda a: a.certainty == "positive", "possible": lambda a: a.certainty.endswith("Possible"), "cond": lambda a: a.conditionality == "conditional"}
+        "negative": lambda a: a.certainty == "negative", "certain": lambda a: a.certainty == "positive" and not a.conditionality, "positive": lambda a: a.certainty == "positive", "possible": lambda a: a.certainty.endswith("Possible"), "cond": lambda a: a.conditionality == "conditional"}
 
 
 @pytest.mark.parametrize("kind", CASES)
@@ -364,6 +426,17 @@ def test_whole_notes_follow_their_sections():
     assert [g.association for g in got] == ["other", "subject", "subject"] and [g.certainty for g in got] == ["positive", "positive", "negative"]
 
 
+def test_a_section_shared_with_the_patient():
+    note = "PAST, FAMILY AND SOCIAL HISTORY:\nShe has hypertension. Mother had stroke.\n"
+    assert [g.association for g in classify(note, [(note.index(w), note.index(w) + len(w)) for w in ("hypertension", "stroke")])] == ["subject", "other"]
+
+
+def test_relatives_that_are_mentions_too():
+    text = "Mother: gout. Father: stroke. Mother: reports cough."
+    at = lambda w: (text.index(w), text.index(w) + len(w))
+    assert [a.association for a in classify(text, [at("Mother"), at("gout"), at("Father"), at("stroke"), (30, 36), at("cough")])] == ["subject", "other", "subject", "other", "subject", "subject"]
+
+
 def test_order_and_bounds():
     t = "Cough, no fever."
     assert classify(t, [(10, 15), (0, 5)]) == [Assertion("negative"), Assertion()]
@@ -380,3 +453,123 @@ def test_axes_of_the_simulated_hospital():
             ok = (a.certainty, a.association, a.conditionality) == (e.assertion.certainty, e.assertion.association, e.assertion.conditionality)
             right, wrong = right + ok, wrong + (not ok)
     assert right / (right + wrong) > .98
+
+
+FORMS = """
+[Lisinopril] (held) and [aspirin].|off +
+[Metoprolol] 25 mg p.o. b.i.d. held, [aspirin] daily.|off +
+Holding [metformin] for [CT].|off +
+[Aspirin] and [metformin] on hold for [surgery].|off off +
+[Mother]: [breast cancer].|+ +
+STOP taking: [Warfarin] 5 mg daily.|off
+Held [lisinopril] given [AKI].|off +
+[Warfarin] held for [GI bleed].|off +
+[Metformin] 500 mg BID (HOLD)|off
+[Metformin] 500 mg BID - on hold|off
+[Warfarin] switched to [apixaban].|off +
+Switched from [warfarin] to [apixaban].|off +
+[Ibuprofen] contraindicated.|-
+d/c [lisinopril], start [losartan] 50 mg daily.|off +
+Discontinue [aspirin] and start [clopidogrel] 75 mg daily.|off +
+Do not stop [warfarin].|+
+[Lisinopril] was held on admission and resumed at discharge.|+
+[Warfarin] held, resume on Monday.|off
+[Metoprolol] 25 mg BID, hold for SBP<100.|+
+[Metoprolol] changed to 50 mg daily.|+
+Continue [aspirin], hold [warfarin].|+ off
+[Lisinopril] 10 mg and [HCTZ] 25 mg were held.|off off
+On [aspirin], [bleeding] stopped.|+ +
+D/c home on [aspirin] 81 mg.|+
+Family meeting held, [aspirin] continued.|+
+To stop the [bleeding], [heparin] was reversed.|+ +
+[Vancomycin] d/c'd, [zosyn] continued.|off +
+No [fever], start [antibiotics].|- +
+Pertinent negatives: [fever], [vomiting], [rash].|- - -
+Neg: [fever], [chills].|- -
+ROS: -[fever], +[cough], -[chills]|- + -
+Plan: -start [aspirin] -follow [fever]|+ +
+[Fever] no, [cough] yes|- +
+| [Hypertension] | No | [Diabetes] | Yes ||- +
+[Fever] [ ]|-
+[ ] [Fever] [x] [Cough]|- +
+[Fever]: N|-
+[Chest pain]? No. [Cough]? Yes.|- +
+[Hepatitis C] antibody: Non-reactive|-
+[HIV]: nonreactive|-
+[Fever], ?[PE], [HTN].|+ ? +
+[PE]?|?
+[Appendicitis] (?)|?
+[DDx]: [PE], [pneumothorax], [ACS].|* ? ? ?
+[DVT] prophylaxis: [heparin]|h +
+[Seizure] precautions|h
+[Hepatitis B] vaccine given|h
+[COVID] test positive.|+
+67F h/o [COPD], [AF] on [apixaban] 5 mg BID, [HFrEF] presents with [dyspnea].|p p + p +
+History of [DVT] previously on [warfarin].|p p
+h/o [ESRD] on [hemodialysis] and [CAD], admitted with [fever].|p + p +
+h/o [stroke] presenting to the ED with [weakness].|p +
+"""
+
+
+def marks(text, spans):
+    return ["h" if a.conditionality else "off" if a.ended else "-" if a.certainty == "negative" else "?" if a.certainty != "positive" else "p" if a.temporality == "past" else "+" for a in classify(text, spans)]
+
+
+def test_medicines_stopped_and_answers_of_forms():
+    import re
+    wrong = []
+    for line in FORMS.strip().split("\n"):
+        line, want = line.rsplit("|", 1)
+        text, spans, at = "", [], 0
+        for m in re.finditer(r"\[([A-Za-z][^\]]+)\]", line):
+            if m[1] == "x": continue
+            text += line[at:m.start()]; spans.append((len(text), len(text) + len(m[1]))); text += m[1]; at = m.end()
+        got = marks(text + line[at:], spans)
+        if len(got) != len(want.split()) or any(w not in (g, "*") for g, w in zip(got, want.split())): wrong.append((line, want, got))
+    assert not wrong
+
+
+@pytest.mark.parametrize("text, want", [
+    ("Patient denies the following:\n- chest pain\n- syncope\nNo evidence of:\n- gout\n\nAssessment:\n- rash\n", {"chest pain": "-", "syncope": "-", "gout": "-", "rash": "+"}),
+    ("Denies:\nchest pain\nsyncope\n\nReports cough.", {"chest pain": "-", "syncope": "-", "cough": "+"}),
+    ("STOP taking these medications\n\nwarfarin 5 mg tablet\n\nCONTINUE taking these medications\naspirin 81 mg\n", {"warfarin": "off", "aspirin": "+"}),
+    ("Return for any of the following:\n- fever\n", {"fever": "h"}), ("Differential diagnosis:\n1. PE\n2. ACS\n\nPlan:\nheparin", {"PE": "?", "ACS": "?", "heparin": "+"}),
+    ("No changes:\n- gout\nDenies fever but has:\n- rash\n", {"gout": "+", "rash": "+"}), ("He denies:\n- cough\n- reports fever\nROS:\nrash\n", {"cough": "-", "fever": "+", "rash": "+"})])
+def test_lists_are_read_with_the_line_that_opens_them(text, want):
+    assert dict(zip(want, marks(text, [(text.index(w), text.index(w) + len(w)) for w in want]))) == want
+
+
+_ALTERNATIVES = re.split(r"\|(?=\(\?P<)", axes._CERTAINTY.pattern)
+
+
+@pytest.mark.parametrize("alternative", _ALTERNATIVES, ids=[re.match(r"\(\?P<(\w+)>", a)[1] for a in _ALTERNATIVES])
+def test_no_sentence_with_a_cue_is_spared_the_search(alternative):
+    "A sentence is searched for cues only where it holds the beginning of a word, or a mark, that each cue has."
+    seen = []
+
+    @settings(max_examples=300, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.from_regex(re.compile(alternative, re.I), alphabet=st.characters(codec="ascii")))
+    def held(s):
+        s = s.lower()
+        if not axes._CERTAINTY.search(s): return
+        seen.append(s)
+        assert axes._cued(s, set(re.findall(r"[a-z]+|\d{2,4}", s))), s
+
+    held()
+    assert len(seen) > 20
+
+
+@pytest.mark.parametrize("text", ["Metaversus pneumonia study.", "Dismay be present with pneumonia.", "Isunlikely pneumonia."])
+def test_cues_are_whole_words(text):
+    at = text.index("pneumonia")
+    assert classify(text, [(at, at + 9)])[0].certainty == "positive"
+
+
+@pytest.mark.parametrize("text, want", [
+    ("Warfarin was held pending administration of vitamin K.", {"vitamin K": "positive"}), ("Nausea has resolved to only one episode a day.", {"Nausea": "positive"}),
+    ("No surgery unless the pain returns, no fever.", {"surgery": "negative", "pain": "positive", "fever": "negative"})])
+def test_what_is_held_for_another_less_than_before_or_under_a_condition(text, want):
+    spans = [(text.index(w), text.index(w) + len(w)) for w in want]
+    found = classify(text, spans)
+    assert {w: a.certainty for w, a in zip(want, found)} == want and not any(a.ended for a in found)
+    assert [a.conditionality for a in found if "unless" in text] == [None, "conditional", None][:3 * ("unless" in text)]

@@ -237,3 +237,21 @@ def test_words_that_never_end_a_mention():
         a, b = trimmed(text, 0, len(text))
         assert text[a:b] == left
     assert trimmed("vesico-pustular rash", 0, 7) == (0, 6) and trimmed("HBsAg -", 0, 7) == (0, 7)
+
+
+def test_dates_of_the_head_and_the_stay():
+    from datetime import date
+
+    from healthlab.nlp.document import _own_dates
+    for head, own, admitted in (("Date of Birth: 05/06/1948\nDate: 07/08/2023", date(2023, 7, 8), None), ("DOB 5/6/1948 Date of visit: 7/8/2023", date(2023, 7, 8), None), ("Admission Date: 2023-07-01 Discharge Date: 2023-07-08", date(2023, 7, 8), date(2023, 7, 1)), ("Admission Date:  [**2151-7-1**]   Discharge Date: [**2151-7-8**]", date(2151, 7, 8), date(2151, 7, 1)), ("Date of birth: 1950-01-02", None, None)):
+        assert _own_dates(head) == (own, admitted), head
+    d = analyze(["Admission Date: 2023-07-01 Discharge Date: 2023-07-08\nCough began 3 days prior to admission."])[0]
+    assert ("2023-06-28", "2023-06-28") in {(v.start, v.end) for v in d.timeline}
+
+
+def test_short_notes_in_other_languages_and_marks_of_byte_order():
+    for text, said in (("Motivo: tos. Niega disnea. Antecedentes: asma.", "Spanish"), ("Anamnese: Husten. Keine Atemnot. Allergien: keine.", "German"), ("Motif: toux. Aucune fièvre. Antécédents: asthme.", "French"), ("Nega febbre. Allergie: nessuna.", "Italian"), ("Queixa: tosse. Nega dor, sem febre.", "Portuguese"), ("Calor, dolor, rubor of the wrist.", "English"), ("CC: cough\nROS: neg", "English")):
+        assert language(text) == said, text
+    assert analyze("No fever.".encode("utf-16"))[0].text == analyze(bytearray(b"No fever."))[0].text == "No fever."
+    for wrong in (None, 5, {"a": "b"}):
+        with pytest.raises(InputError): analyze(wrong)

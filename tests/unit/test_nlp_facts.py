@@ -36,7 +36,15 @@ def marked(text):
     ("[pain|SymptomOrSign] in the [left knee|BodyStructure]", {("BodySiteOfCondition", "left knee", "pain")}),
     ("[Sepsis|Diagnosis] due to [pneumonia|Diagnosis].", {("CausesCondition", "pneumonia", "Sepsis")}),
     ("[Penicillin|Allergen] ([hives|SymptomOrSign])", {("ReactionOfAllergen", "hives", "Penicillin")}),
-    ("[aspirin|MedicationName]\n[10 mg|Dosage] [warfarin|MedicationName]", {("DosageOfMedication", "10 mg", "warfarin")})])
+    ("[aspirin|MedicationName]\n[10 mg|Dosage] [warfarin|MedicationName]", {("DosageOfMedication", "10 mg", "warfarin")}),
+    ("Some relief from her [chest pain|SymptomOrSign] after she got [nitroglycerin|MedicationName].", set()),
+    ("No [distress|SymptomOrSign] after receiving [morphine|MedicationName].", set()),
+    ("[Antibiotics|MedicationName] are not indicated for [influenza|Diagnosis].", set()),
+    ("[Diabetes|Diagnosis] requiring [insulin|MedicationName] for 26 years, [reflux|Diagnosis].", set()),
+    ("[Clindamycin|MedicationName] for 7 days caused [rash|SymptomOrSign], [hives|SymptomOrSign].", {("AdverseEventOfMedication", "rash", "Clindamycin"), ("AdverseEventOfMedication", "hives", "Clindamycin")}),
+    ("[Anemia|Diagnosis] and [sed rate|ExaminationName] due to [neuropathy|Diagnosis].", set()),
+    ("[Vascular disease|Diagnosis], admitted because of [swelling|SymptomOrSign].", set()),
+    ("[Lasix|MedicationName] ([furosemide|MedicationName]) [40 mg|Dosage]", {("DosageOfMedication", "40 mg", "Lasix"), ("DosageOfMedication", "40 mg", "furosemide")})])
 def test_relations(text, wanted):
     t, e = marked(text)
     assert {(r.kind, e[r.source].text, e[r.target].text) for r in relate(t, e)} == wanted
@@ -116,3 +124,87 @@ def test_words_are_hashed_as_scikit_learn_hashes_them_without_importing_it():
     assert ours.shape == theirs.shape and ours.nnz == theirs.nnz > 1000 and abs(ours - theirs).max() == 0 and hashed([""]).nnz == 0
     said = subprocess.run([sys.executable, "-c", "import sys; from healthlab.nlp.social import probabilities; probabilities(['He lives in a shelter.']); print('sklearn' in sys.modules)"], capture_output=True, text=True)
     assert said.stdout.strip() == "False", said.stderr
+
+
+@pytest.mark.parametrize("text, wanted", [
+    ("[AF|Diagnosis] on [warfarin|MedicationName]", {("TreatsCondition", "warfarin", "AF")}), ("[Gout|Diagnosis], well controlled on [allopurinol|MedicationName]", {("TreatsCondition", "allopurinol", "Gout")}), ("Developed a [rash|SymptomOrSign] on [cephalexin|MedicationName].", {("AdverseEventOfMedication", "rash", "cephalexin")}),
+    ("[HTN|Diagnosis] on [losartan|MedicationName], [gout|Diagnosis] on [allopurinol|MedicationName].", {("TreatsCondition", "losartan", "HTN"), ("TreatsCondition", "allopurinol", "gout")}),
+    ("[Nausea|SymptomOrSign] and [rash|SymptomOrSign] due to [codeine|MedicationName] and [tramadol|MedicationName].", {("AdverseEventOfMedication", a, b) for a in ("Nausea", "rash") for b in ("codeine", "tramadol")}), ("[Hypoxia|SymptomOrSign] on [room air|TreatmentName].", set())])
+def test_on_a_medicine_is_no_harm(text, wanted):
+    t, e = marked(text)
+    assert {(r.kind, e[r.source].text, e[r.target].text) for r in relate(t, e)} == wanted
+
+
+def resources(text, kind):
+    from healthlab.fhir.model import validate
+    from healthlab.nlp.resources import bundle
+    t, e = marked(text)
+    b = bundle(t, e, relate(t, e))
+    assert not [i for i in validate(b) if i.severity in ("error", "fatal")]
+    return [x["resource"] for x in b["entry"] if x["resource"]["resourceType"] == kind]
+
+
+@pytest.mark.parametrize("text, wanted", [
+    ("[furosemide|MedicationName] [60 mg|Dosage] [IV|MedicationRoute], then [20 mg|Dosage] [PO|MedicationRoute] [daily|Frequency].", ["60 mg IV", "20 mg PO daily"]), ("Increase [losartan|MedicationName] from [25 mg|Dosage] to [50 mg|Dosage] [daily|Frequency]", ["50 mg daily"]), ("[losartan|MedicationName] increased to [50 mg|Dosage] from [25 mg|Dosage] [daily|Frequency]", ["50 mg daily"]),
+    ("[Cephalexin|MedicationName] [500 mg|Dosage] [Capsule|MedicationForm] Sig: [One|Dosage] (1) Capsule [PO|MedicationRoute]\n[Q6H|Frequency] (every 6 hours) for [7 days|Time].\nDisp:*[28|Dosage] Capsule(s)*", ["500 mg Capsule One PO Q6H 7 days"]), ("[losartan|MedicationName] [25 mg|Dosage] [daily|Frequency], Newdrug [10 mg|Dosage] [BID|Frequency]", ["25 mg daily"]),
+    ("[IV|MedicationRoute] [penicillin|MedicationName], [IV|MedicationRoute] [gentamicin|MedicationName]", ["IV", "IV"])])
+def test_dosages(text, wanted): assert [d["text"] for r in resources(text, "MedicationStatement") for d in r.get("dosage", ())] == wanted
+
+
+@pytest.mark.parametrize("text, wanted", [
+    ("FAMILY HISTORY: [Asthma|Diagnosis] (mother), [gout|Diagnosis] (father).", {"mother": ["Asthma"], "father": ["gout"]}), ("Family history: Mother with [asthma|Diagnosis] and father had [gout|Diagnosis].", {"mother": ["asthma"], "father": ["gout"]}), ("Family History:\n[Lung cancer|Diagnosis] Father 61\n[Stroke|Diagnosis] Mother 70", {"father": ["Lung cancer"], "mother": ["Stroke"]}),
+    ("Family history of [asthma|Diagnosis] in his maternal aunt and [gout|Diagnosis] in his father.", {"maternal aunt": ["asthma"], "father": ["gout"]}), ("Family History: Mother and sister with [asthma|Diagnosis].", {"mother": ["asthma"], "sister": ["asthma"]})])
+def test_whose_disease(text, wanted): assert {r["relationship"]["text"]: [c["code"]["text"] for c in r["condition"]] for r in resources(text, "FamilyMemberHistory")} == wanted
+
+
+def test_what_is_claimed_of_the_patient():
+    status = lambda t: {r["code"]["text"]: r.get("clinicalStatus", {"coding": [{"code": None}]})["coding"][0]["code"] for r in resources(t, "Condition")}
+    assert status("h/o [pneumonia|Diagnosis]. History of [ulcer|Diagnosis] in 2009. Former [asthma|Diagnosis] as a child. Has [gout|Diagnosis].") == {"pneumonia": None, "ulcer": "inactive", "asthma": "inactive", "gout": "active"}
+    from healthlab.nlp.linking import link
+    from healthlab.nlp.resources import _status
+    t, e = marked("h/o [COPD|Diagnosis]")
+    assert _status(t, link(e)[0]) == "active"
+    for t in ("Sick contacts: cousin's friend with [measles|Diagnosis]", "Coworker was diagnosed with [measles|Diagnosis]"): assert not resources(t, "Condition")
+    for t in ("No sick contacts, [measles|Diagnosis] since Monday", "Roommate noticed [seizure|Diagnosis]", "A friend is with the patient, who has [measles|Diagnosis]"): assert len(resources(t, "Condition")) == 1
+    assert not resources("Mother is allergic to [codeine|Allergen].", "AllergyIntolerance") and not resources("[Codeine|Allergen] ([hives|SymptomOrSign])", "Condition")
+
+
+# minutes, far years, social negation
+
+def test_minutes_and_years_nobody_lived():
+    for text, wanted in (("Pain 45 minutes ago", ["2024-05-20"]), ("Pain 36 hours ago", ["2024-05-19"]), ("2500 years ago", []), ("the past 4000 months", []), ("on 2150-03-05", ["2150-03-05"]), ("[**2151-7-1**]", ["2151-07-01"]), ("in 2150 patients", [])):
+        assert [w.start for w in expressions(text, NOTE)] == wanted, text
+    t, e = marked("[Fever|SymptomOrSign] for 80 minutes. [Rash|SymptomOrSign] for 3000 years.")
+    assert [v.start for v in timeline(t, e, NOTE)] in (["2024-05-20", None], [None, "2024-05-20"])
+
+
+def test_social_clauses_negation_and_others():
+    for text, wanted in (("No food insecurity.", [("food", False, None)]), ("Denies financial strain or hunger.", [("finances", False, None), ("food", False, None)]), ("Denies homelessness.", [("housing", False, None)]), ("Cannot afford food.", [("finances", True, None), ("food", True, None)]), ("Denies smoking but drinks 3 beers a day.", [("substance alcohol", False, "3 beers a day"), ("substance tobacco", False, None)]),
+                         ("Brother is an alcoholic.", []), ("Encourage drinking fluids; alcohol swab used.", [])):
+        assert sorted((s.kind, s.adverse, s.amount) for s in social(text)) == wanted, text
+    for text, wanted in (("Smokes despite history of emphysema.", "current"), ("History of gout and smokes.", "current"), ("Smoker, advised to quit.", "current"), ("History of tobacco use.", "past"), ("Past smoker.", "past")):
+        assert [s.status for s in social(text)] == [wanted], text
+    got = social("Social History:\nTobacco: quit 2011\nAlcohol: 5 beers daily\nDrugs: cocaine weekly\n")
+    assert [(s.kind, s.status, s.amount) for s in got] == [("substance tobacco", "past", None), ("substance alcohol", "current", "5 beers daily"), ("substance drug", "current", None)]
+
+
+@pytest.mark.parametrize("text, want", [
+    ("Social History: Negative for smoking and drinking.", {("substance tobacco", False, "never"), ("substance alcohol", False, "never")}),
+    ("She denied any history of drug use or alcohol abuse.", {("substance drug", False, "never"), ("substance alcohol", False, "never")}),
+    ("No known history of drug or alcohol abuse.", {("substance drug", False, "never"), ("substance alcohol", False, "never")}),
+    ("She had smoked 10-15 cigarettes per day for years, but had quit two months ago.", {("substance tobacco", False, "past")}),
+    ("Has a smoking history, but he quit in 2010.", {("substance tobacco", False, "past")}),
+    ("Smokes daily and has not quit.", {("substance tobacco", True, "current")}),
+    ("He no longer uses cocaine.", {("substance drug", False, "past")}),
+    ("Allergic to sulfa drugs.", set()), ("A PPD was placed and read as negative.", set()), ("Someone put it in his drink.", set()), ("He was not hungry.", set()), ("Volunteers at a homeless shelter.", set()),
+    ("Smokes 1 ppd.", {("substance tobacco", True, "current")}),
+    ("He lives at a skilled nursing facility.", {("living", False, None)}),
+    ("He is homeless.", {("housing", True, None)}), ("Denies homelessness.", {("housing", False, None)}), ("She lives in her car.", {("housing", True, None)})])
+def test_substances_and_roofs_in_prose(text, want):
+    found = social(text)
+    assert {(s.kind, s.adverse, s.status) for s in found} == want
+    assert all(s.amount is None for s in found if s.status == "never")
+
+
+def test_a_range_of_cigarettes_is_one_amount():
+    assert [s.amount for s in social("Smoked 10-15 cigarettes per day until 2019.")] == ["10-15 cigarettes per day"]

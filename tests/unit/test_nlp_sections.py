@@ -12,7 +12,7 @@ LANDING = Path(__file__).resolve().parents[3] / "shared/data/landing/notes"
 
 @pytest.mark.parametrize("title, want", [
     ("HPI", "history_present_illness"), ("A/P", "assessment_plan"), ("FAMILY HISTORY", "family_history"), ("Fam Hx", "family_history"), ("Meds", "medications"),
-    ("DISCHARGE MEDICATIONS", "discharge_medications"), ("Labs on admission", "results"), ("OCCUPATIONAL /SOCIAL HISTORY", "social_history"), ("Sample Name", None), ("Allergies/ADRs", "allergies")])
+    ("DISCHARGE MEDICATIONS", "discharge_medications"), ("Labs on admission", "results"), ("OCCUPATIONAL /SOCIAL HISTORY", "social_history"), ("Sample Name", None), ("Allergies/ADRs", "allergies"), ("SOCH", "social_history")])
 def test_kind(title, want):
     assert kind(title) == want
 
@@ -22,6 +22,11 @@ def test_kind(title, want):
     ("## Allergies\nNKDA\n## Plan\nrest\n", ["allergies", "plan"]),
     ("Social History\n--------------\nLives alone.\n", ["social_history"]),
     ("PHYSICAL EXAM\nHEENT: normal\nLungs: clear\n", ["physical_examination"]),   # systems stay inside the examination
+    ("Family History\n• Gout Mother 52\n\nAssessment\nPneumonia\n", ["family_history", "assessment"]),   # as record systems print them
+    ("Family History:\nGout - father\nAssessment and Plan\nrest\nHPI\nCough", ["family_history", "assessment_plan", "history_present_illness"]),
+    ("PMH: asthma\nPE\nMRI\nTobacco\nGout\n", ["past_medical_history"]),   # entries of a list
+    ("We went through the\nPlan\nand more.", ["other"]),
+    ("She saw us today and we had a long talk on the whole\nTreatment\nthat is ahead.", ["other"]),   # a wrapped line
     ("Stable.,PAST MEDICAL HISTORY: ,Asthma.,PLAN: ,Rest.", ["header", "past_medical_history", "plan"]),
     ("No heading at all.", ["other"]), ("", [])])
 def test_sections(text, want):
@@ -73,3 +78,13 @@ def test_real_notes():
         total += len(found); known += sum(s.kind not in ("other", "header") for s in found)
         assert max(b - a for a, b in sentences(text)) < 1500
     assert known / total > .6
+
+
+@pytest.mark.parametrize("text, want", [
+    ("SpO2 97% on [RA].", ""), ("Sat: 95 [RA]", ""), ("[RA] sat 95%", ""), ("Dilated [RA] and RV.", ""), ("Methotrexate for [RA].", "Diagnosis"), ("[RA] on adalimumab since 2019", "Diagnosis"),
+    ("[MS] 2 mg IV", "MedicationName"), ("Altered [MS]", ""), ("Severe [MS] with MR", ""), ("Relapsing [MS] on natalizumab", "Diagnosis")])
+def test_short_forms_that_mean_something_else(text, want):
+    from healthlab.nlp.plausible import believable, marked
+    at, text = text.index("["), text.replace("[", "").replace("]", "")
+    assert believable(text, at, at + 2, "Diagnosis") == want
+    assert [text[a:b] for a, b, *_ in marked(text) if b - a == 2 and a == at] == ([text[at:at + 2]] if want == "Diagnosis" else [])

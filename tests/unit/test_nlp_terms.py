@@ -116,3 +116,21 @@ def test_links_prefer_the_dose_and_abstain():
     assert "10 MG" in e[0].codes[0].display.upper()
     assert link([Entity(0, 8, "qqwrtzx", "Diagnosis")])[0].codes == [] and link([Entity(0, 8, "qqwrtzx", "Diagnosis")], deep=False)[0].codes == []
     assert candidates("", ICD10CM) == [] and len(variants("severe asthma")) > 1
+
+
+def test_a_clinical_drug_only_where_strength_and_route_agree():
+    def code(name, dose="", route=""):
+        return {c.code for c in link([Entity(0, 12, name, "MedicationName"), *([Entity(13, 20, dose, "Dosage")] if dose else []), *([Entity(21, 23, route, "MedicationRoute")] if route else [])], deep=False)[0].codes}
+    for args, wanted in ((("lisinopril", "5 mg"), {"29046"}), (("Zestril",), {"29046"}), (("lisinopril", "40mg", "PO"), {"197884"}), (("metformin", "850 mg"), set()), (("warfarin", "3 mg"), set()), (("Synthroid", "75 mcg"), {"966222"}), (("levothyroxine", "0.1 mg"), set()),
+                         (("Lasix", "40 mg"), {"313988"}), (("Lasix", "40 mg", "IV"), {"1719286"}), (("furosemide", "80 mg"), set()), (("vancomycin", "1 g", "IV"), {"1807513"}), (("enoxaparin", "80 mg", "SC"), set()), (("Percocet", "5/325 mg"), {"1049221"}), (("gabapentin", "10 mg/kg"), set())):
+        assert code(*args) == wanted, args
+
+
+def test_letters_types_and_codes_that_can_be_billed():
+    def codes(name): return {c.code for c in link([Entity(0, len(name), name, "Diagnosis")], deep=False)[0].codes if c.system == ICD10CM}
+    for name, wanted in (("hepatitis C", "B19.20"), ("chronic hep C", "B18.2"), ("hepatitis A", "B15.9"), ("hepatitis B", "B19.10"), ("bipolar I", "F31.9"), ("bipolar disorder type 2", "F31.81"), ("NSTEMI", "I21.4"), ("bleeding disorder", "D68.9"), ("secondary hypertension", "I15.9"),
+                         ("pancreatic carcinoma", "C25.9"), ("lung cancer", "C34.90"), ("type 2 diabetes", "E11.9"), ("diabetes type 1", "E10.9"), ("fever", "R50.9"), ("hemophilia B", "D67"),
+                         ("hypoglycemia", "E16.2"), ("allergic rhinitis", "J30.9"), ("gastritis", "K29.70"), ("synovitis", "M65.90"), ("cancer", "C80.1"), ("neoplasm", "D49.9"), ("substance abuse", "F19.10"), ("acute hepatitis", "B17.9")):
+        assert codes(name) == {wanted}, (name, codes(name))
+    assert not link([Entity(0, 10, "troponin I", "ExaminationName")], deep=False)[0].codes and SNOMED not in {c.system for c in link([Entity(0, 9, "secondary hypertension", "Diagnosis")], deep=False)[0].codes}
+    assert plain("Hepatitis A") != plain("hepatitis") and plain("fracture of a rib") == plain("rib fracture")

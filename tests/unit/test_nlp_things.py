@@ -84,3 +84,33 @@ def test_long_runs_take_no_time():
     at = time.process_time()
     for t in ("left " * 20_000, "q. " * 20_000, "a" * 100_000, "one times " * 10_000): marked(t); signed(t)
     assert time.process_time() - at < 5
+
+
+@pytest.mark.parametrize(("text", "wanted"), [
+    ("Allergies:\nCephalosporins\nAttending: Dr. Y\nChief Complaint:\ncough\n", ["Cephalosporins"]), ("Allergies:\nNKDA\nMedications:\nAtenolol 25 mg\nAspirin 81 mg", []), ("Allergies:\nlatex\natenolol 50 mg daily\nwarfarin", ["latex"]), ("Allergies: latex & codeine.", ["latex", "codeine"]),
+    ("Allergies/ADRs: Tramadol, Codeine (itching)", ["Tramadol", "Codeine"]), ("Intolerance: enalapril (cough)", ["enalapril"]), ("Adverse reactions: vancomycin - flushing", ["vancomycin"]), ("Adverse reactions: nausea, rash.", []), ("Allergies: Ceftriaxone-Rash", ["Ceftriaxone"]), ("Allergies: latex, MEDICATIONS: aspirin, insulin", ["latex"]),
+    ("## Allergies\n\n| Type | Allergen | Reaction |\n|---|---|---|\n| Drug | Codeine | Rash |\n\n## Plan\nrest", ["Codeine"]), ("He is allergic to latex and takes warfarin.", ["latex"]), ("Allergies: aspirin: hives, latex: rash", ["aspirin", "latex"]), ("Allergies\nLatex | Hives\nPenicillin -> rash\nEggs: hives\nCodeine\titching\nSulfa   rash\n", ["Latex", "Penicillin", "Eggs", "Codeine", "Sulfa"]), ("ALLERGIES: Latex | Hives", ["Latex"]), ("Heat intolerance: none. Exercise intolerance: yes.", [])])
+def test_where_a_list_of_allergens_ends(text, wanted): assert [text[a:b] for a, b in allergens(text)] == wanted
+
+
+def test_short_notes_have_allergens_and_labels_are_no_entities():
+    said = lambda t: {e.text: e.label for e in recognise([t])[0]}
+    assert said("Allergies: Penicillin. Takes atenolol.") == {"Penicillin": "Allergen", "atenolol": "MedicationName"} and said("Allergies: PCN") == {"PCN": "Allergen"} and "NKDA" not in said("Allergies: NKDA")
+    assert not {"Sig", "Disp", "Refills"} & said("Discharge Medications:\n1. Cephalexin 500 mg Capsule Sig: One (1) Capsule PO Q6H for 7 days.\nDisp:*28 Capsule(s)* Refills:*0*\n").keys()
+
+
+def test_filling_is_as_before_and_fast():
+    import random
+    import time
+
+    from healthlab.nlp.entities import Entity, _fill
+    r, spans = random.Random(1), lambda n, high: [Entity(a := r.randrange(high), a + r.randrange(1, 9), "", "X", r.random()) for _ in range(n)]
+    for _ in range(50):
+        have, more = spans(8, 90), spans(30, 90)
+        out, taken = list(have), [(e.start, e.end) for e in have]
+        for e in sorted(more, key=lambda e: -e.score):
+            if all(e.end <= a or b <= e.start for a, b in taken): out.append(e); taken.append((e.start, e.end))
+        assert _fill(have, more) == out
+    at = time.process_time()
+    _fill(spans(20_000, 10**7), spans(20_000, 10**7))
+    assert time.process_time() - at < 2
