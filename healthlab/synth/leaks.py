@@ -14,20 +14,30 @@ import pandas as pd
 from .fidelity import Points, nearest
 
 # %% ../../nbs/library/60_synth/66b_leaks.ipynb #47da539e
+def _at_any(best, sizes, share):
+    "The chance that a list of strangers and members, at one of these sizes at least, has a share as rare as `best`: exact, the sizes being of one list (a random walk and its bounds)."
+    from scipy.stats import binom
+    walk, at, out = np.ones(1), 0, 0.
+    for m in sizes:
+        walk, at = np.convolve(walk, binom.pmf(np.arange(m - at + 1), m - at, share)), m
+        bound = int((binom.sf(np.arange(m + 1) - 1, m, share) > best * (1 + 1e-9)).sum())
+        out, walk = out + float(walk[bound:].sum()), walk[:bound]
+    return min(1., max(out, best))
+
 def beyond_chance(
     members: np.ndarray, # booleans, strongest evidence first: is it a training person?
     share: float,        # what chance gives
     tolerance: float,    # what is forgiven
     tails: tuple = (10, 16, 32, 64, 128, 256, 512, 1024),
 ) -> tuple[float, int, float]:
-    "Smallest binomial p-value over tails of the list (corrected for their number), the tail, and the share of members in it."
+    "Smallest binomial p-value over tails of the list (as the chance that any of them has one as small), the tail, and the share of members in it."
     from scipy.stats import binom
     if not len(members): return 1., 0, share
     sizes = sorted({m for m in tails if 0 < m <= len(members)} or {len(members)})
     hits = np.cumsum(members)
     p = [float(binom.sf(hits[m - 1] - 1, m, min(.999, share + tolerance))) for m in sizes]
     best = int(np.argmin(p))
-    return min(1., p[best] * len(sizes)), sizes[best], float(hits[sizes[best] - 1] / sizes[best])
+    return _at_any(p[best], sizes, min(.999, share + tolerance)), sizes[best], float(hits[sizes[best] - 1] / sizes[best])
 
 def _strongest_first(score, member, rng):
     "Members sorted by score, smallest first, ties in random order."
@@ -134,19 +144,24 @@ def _of_a_size(pool, synthetic, member, chosen, tolerance, rng) -> dict:
     return {"p": min(1., 2 * min(p, best[0] * len(chosen))), "people": int(found.sum()), "share": float(member[found].mean()) if found.any() else expected, "expected": expected, "tail": tail, "tail_share": got, "columns": best[1]}
 
 def _outermost(real, holdout, synthetic, member, tolerance, rng) -> dict:
-    "Of the numbers that one person alone has and that come again, the lowest and highest: whose are they?"
-    best, columns = (1., None, 0, .5, .5), [c for c in real if real[c].dtype != object]
-    for c in columns:
+    "Of the numbers that only training people have, or only strangers, and that come again, the lowest and highest first: whose are they?"
+    best, least = (1., None, 0, .5, .5), []
+    for c in [c for c in real if real[c].dtype != object]:
         v = np.concatenate([real[c], holdout[c]])
-        values, at, counts = np.unique(v, return_inverse=True, return_counts=True, equal_nan=False)
-        lone = (counts[at] == 1) & ~np.isnan(v)
-        again = lone & np.isin(v, synthetic[c])
-        place = pd.Series(v).rank(pct=True).to_numpy()
-        expected = float(member[lone].mean()) if lone.any() else float(member.mean())
-        p, tail, got = beyond_chance(_strongest_first(-np.abs(place[again] - .5), member[again], rng), expected, tolerance)
+        there = ~np.isnan(v)
+        values, at, counts = np.unique(v[there], return_inverse=True, return_counts=True)
+        own = np.bincount(at, member[there], len(values))
+        one = (own == counts) | (own == 0) # a number that people of either kind have says nothing
+        again = one & np.isin(values, synthetic[c])
+        expected = float((own[one] > 0).mean()) if one.any() else float(member.mean())
+        outside = np.abs((np.cumsum(counts) - counts / 2) / max(1, counts.sum()) - .5)
+        order = _strongest_first(-outside[again], own[again] > 0, rng)
+        p, tail, got = beyond_chance(order, expected, tolerance, (10, 16, 32, 64, 128, 256, 512, 1024, len(order)))
         best = min(best, (p, c, tail, got, expected), key=lambda x: x[0])
+        least.append(min(.999, expected + tolerance) ** len(order))
     p, c, tail, got, expected = best
-    return {"p": min(1., p * max(1, len(columns))), "people": tail, "share": got, "expected": expected, "tail": tail, "tail_share": got, "columns": None if c is None else (list(real).index(c),)}
+    could = sum(x <= p for x in least) # columns too poor in such numbers to give a p as small give none by chance either (Tarone 1990)
+    return {"p": min(1., p * max(1, could)), "people": tail, "share": got, "expected": expected, "tail": tail, "tail_share": got, "columns": None if c is None else (list(real).index(c),)}
 
 def combinations(real, holdout, synthetic, tolerance, rng, sets: int = 12) -> dict:
     "Combinations that one person alone has, repeated; by the number of columns."

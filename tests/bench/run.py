@@ -1,7 +1,8 @@
 """`make bench`: every bench_*.py beside this file, as one table, kept as a dated file under results/.
 
 A bench has `run() -> list[dict]` with name, figure, unit, peer, peer_figure, ratio, asked, command: ratios against a named peer
-in the same run, because the machines are noisy; the load says how much else was running, the speed of a plain loop how fast the machine was.
+in the same run, because the machines are noisy; the load says how much else was running, the speed of a plain loop how fast the machine was,
+and its way with 8-bit integers how fast it may read notes.
 
     python tests/bench/run.py [area ...]      e.g. `run.py model ingest`
 """
@@ -15,7 +16,7 @@ import traceback
 from datetime import date
 from pathlib import Path
 
-from cpu import speed
+from cpu import eighths, speed
 
 HERE = Path(__file__).resolve().parent
 COLUMNS = ("name", "figure", "unit", "peer", "peer_figure", "ratio", "asked")
@@ -43,7 +44,7 @@ def table(rows):
 
 def circumstances(head):
     busy = f", load {head['load']} when it began" + (": other work took the cores, so rates and times are not those of a quiet machine" if head["load"] > head["cores"] else "")
-    return f"`{head['command']}` on {head['cores']} cores ({head['speed']} million steps of a plain loop a CPU second){busy}, Python {head['python']}, {head['seconds']} s"
+    return f"`{head['command']}` on {head['cores']} cores ({head['speed']} million steps of a plain loop a CPU second{head['eighths'] and ', ' + head['eighths']}){busy}, Python {head['python']}, {head['seconds']} s"
 
 
 def main(areas):
@@ -63,7 +64,7 @@ def main(areas):
             failed.append(area)
             continue
         command = f"make bench AREAS={area}"
-        head = {"area": area, "date": str(date.today()), "command": command, "seconds": round(time.monotonic() - start, 1), "python": platform.python_version(), "cores": os.cpu_count(), "load": round(busy, 1), "speed": round(speed(), 1)}
+        head = {"area": area, "date": str(date.today()), "command": command, "seconds": round(time.monotonic() - start, 1), "python": platform.python_version(), "cores": os.cpu_count(), "load": round(busy, 1), "speed": round(speed(), 1), "eighths": eighths()}
         brief = f"{bench.summary(rows)}\n\n" if hasattr(bench, "summary") else ""  # a table of its own, before the rows
         print(brief + table(rows), flush=True)
         out = HERE / "results" / f"{date.today()}-{area}"

@@ -8,7 +8,7 @@ import pytest
 from healthlab.core.errors import InputError
 from healthlab.synth import evaluate, fit
 from healthlab.synth.card import _rules, policy
-from healthlab.synth.leaks import combinations, leaks
+from healthlab.synth.leaks import beyond_chance, combinations, leaks
 from healthlab.synth.shadows import shadow_membership
 
 
@@ -72,6 +72,25 @@ def test_a_loss_counts_where_chance_does_not_explain_it():
 def test_few_copies_parts_of_rows_and_extremes_are_caught(leak, test):
     got = leaks(REAL, leak().reset_index(drop=True), HOLDOUT)
     assert got[test]["p"] < .0025, got
+
+
+def test_the_chance_over_all_tails_of_a_list_is_exact():
+    lists, r = np.random.default_rng(0).random((4000, 600)) < .5, np.random.default_rng(1)
+    p = np.array([beyond_chance(x, .5, 0.)[0] for x in lists])
+    for level in (.01, .05, .2, .5): assert .8 * level - .006 < (p <= level).mean() < level + 3.5 * (level / 4000) ** .5, level
+    assert (np.array([beyond_chance(x, .5, .08)[0] for x in lists[:1000]]) <= .01).mean() < .002 and beyond_chance(np.arange(600) < 24, .5, 0.)[0] < 1e-3
+    assert abs(beyond_chance(np.ones(16, bool), .5, 0.)[0] - 2 ** -16) < 1e-9 and beyond_chance(r.random(0) < .5, .5, 0.)[0] == 1
+
+
+def test_quantiles_of_a_column_that_many_share_are_caught():
+    "Most values are several people's; those that only people of one table have tell, be they one or two."
+    r = np.random.default_rng(5)
+    def table(n): return pd.DataFrame({"charge": r.lognormal(5.5, .8, n).round(), "sex": r.choice(["F", "M"], n), "age": r.integers(20, 90, n).astype(float)})
+    real, held, fresh = table(4000), table(4000), table(4000)
+    quantiles = np.quantile(real.charge, np.linspace(0, 1, 250), method="inverted_cdf")
+    leaked = fresh.assign(charge=quantiles[np.abs(fresh.charge.to_numpy()[:, None] - quantiles).argmin(1)])
+    judged = lambda t: combinations(real, held, t, .08, np.random.default_rng(0))
+    assert judged(leaked)["p"] < .0025 < judged(fresh)["p"]
 
 
 def test_any_three_columns_copied_together_are_found_by_name():
