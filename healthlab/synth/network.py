@@ -25,8 +25,8 @@ def waves(letters: int, most: int = WAVES) -> np.ndarray:
     return np.stack([np.cos(np.pi * k * at) * np.sqrt(2 / k) for k in range(1, most + 1)]).astype(np.float32)
 
 def _basis(letters, ordered):
-    "What a head's numbers are worth to its letters: waves over the ordered ones where they are many, each of the others alone."
-    if ordered <= 2 * WAVES: return np.eye(letters, dtype=np.float32)
+    "What a head's numbers are worth to its letters: waves over the ordered ones, each of the others alone; None where these are few, and each letter has a number of its own."
+    if ordered <= 2 * WAVES: return None
     out = np.zeros((WAVES + letters - ordered, letters), np.float32)
     out[:WAVES, :ordered], out[WAVES:, ordered:] = waves(ordered), np.eye(letters - ordered)
     return out
@@ -39,10 +39,13 @@ def _head_class():
         "Letters' logits: their own, and what the hidden units add."
         def __init__(self, hidden, letters, ordered):
             super().__init__()
-            self.register_buffer("basis", torch.from_numpy(_basis(letters, ordered)))
-            self.added, self.own = nn.Linear(hidden, len(self.basis), bias=False), nn.Parameter(torch.zeros(letters))
+            basis = _basis(letters, ordered)
+            self.register_buffer("basis", basis if basis is None else torch.from_numpy(basis))
+            self.added, self.own = nn.Linear(hidden, letters if basis is None else len(basis), bias=False), nn.Parameter(torch.zeros(letters))
             nn.init.normal_(self.added.weight, std=.01)
-        def forward(self, x): return self.added(x) @ self.basis + self.own
+        def forward(self, x):
+            added = self.added(x)
+            return (added if self.basis is None else added @ self.basis) + self.own
     return Head
 
 def _smoothed(weight, ordered, seed):
@@ -146,10 +149,10 @@ def split(n: int, seed: int, who: np.ndarray = None) -> tuple[np.ndarray, np.nda
     if who is not None: held = max(held, int((who[order] == who[order[held - 1]]).nonzero()[0][-1]) + 1)
     return order[held:], order[:held]
 
-def _averaged(average, net, step, keep=.99):
+def _averaged(average, now, step, keep=.99):
     import torch
     keep = min(keep, 1 - 1 / (step / 10 + 1.1))
-    with torch.no_grad(): torch._foreach_lerp_(list(average.parameters()), list(net.parameters()), 1 - keep)
+    with torch.no_grad(): torch._foreach_lerp_(average, now, 1 - keep)
 
 def loss_on(net, rows, batch: int = 8192) -> float:
     "Mean negative log likelihood of rows of letters, in nats."
@@ -198,12 +201,13 @@ def _epoch(run, rows, settings, seed):
     import torch
     run.net.train()
     order = torch.tensor(np.random.default_rng([seed, run.epoch]).permutation(len(rows))[:settings["rows"]])
+    average, now = (list(n.parameters()) for n in (run.average, run.net)) # they are hundreds, and to gather them takes longer than to average
     for at in order.split(settings["batch"]):
         run.optimiser.zero_grad()
         position_losses(run.net, rows[at].to(device())).sum(1).mean().backward()
         run.optimiser.step()
         run.step += 1
-        _averaged(run.average, run.net, run.step)
+        _averaged(average, now, run.step)
 
 def _judged(run, held, gain):
     "Keep the average when held-out rows gained enough from the epoch; slow down when they did not. What comes after is learnt by heart more than by rule."
