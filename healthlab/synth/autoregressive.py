@@ -71,7 +71,7 @@ class Autoregressive:
     def __setstate__(self, state):
         import torch
         self.__dict__.update(state)
-        self.net = network(self.sizes, len(state["net"]["first.0.bias"]), self.settings["dropout"], self.settings["forget"], self.groups, self.ordered).eval()
+        self.net = network(self.sizes, len(state["net"]["first.0.bias"]), self.groups, self.ordered)
         self.net.load_state_dict({k: torch.from_numpy(v) for k, v in state["net"].items()})
 
     @one_thread()

@@ -129,7 +129,7 @@ class PrivateNetwork(Autoregressive):
         steps = max(1, int(s["epochs"] / rate))
         noise, self.spent = noise_for(self.epsilon, self.delta / 2, rate, steps, rho)
         if s["noise_seed"] is not None: torch.manual_seed(s["noise_seed"])
-        self.net = network(self.sizes, s["hidden"], 0.)
+        self.net = network(self.sizes, s["hidden"])
         with torch.no_grad(): # the letters that may be nobody's begin as rare: unlearning them would take the steps that the others need
             for head, c in zip(self.net.heads, alphabet.columns): head.bias[perhaps_nobody(c)] -= 4
         optimiser = torch.optim.Adam(self.net.parameters(), lr=s["lr"])

@@ -234,19 +234,30 @@ def test_training_stops_early_and_a_great_table_is_read_in_parts():
     assert whole == network.train(codes, [3, 3, 3], settings=how | {"epochs": 2})[1] and whole != part
 
 
-def test_positions_learnt_together_are_those_learnt_alone():
+@pytest.mark.parametrize("at_once", [1, 3, 12])
+def test_positions_learnt_together_are_those_learnt_alone(at_once):
     import torch
     torch.manual_seed(0)
-    sizes, rows = [2, 40, 3, 7, 30, 2, 5, 4], torch.stack([torch.randint(0, k, (500,)) for k in (2, 40, 3, 7, 30, 2, 5, 4)], 1)
-    net = network.network(sizes, 16, .25, .2, ordered=[0, 40, 0, 0, 25, 0, 0, 0])
+    sizes = [2, 40, 3, 7, 30, 2, 1, 4, 90, 3, 17, 5]
+    rows = torch.stack([torch.randint(0, k, (500,)) for k in sizes], 1)
+    net = network.network(sizes, 16, [np.arange(k) // 3 if k == 90 else np.arange(k) for k in sizes], [0, 40, 0, 0, 25, 0, 0, 0, 88, 0, 0, 0])
     for h in net.heads: torch.nn.init.normal_(h.added.weight)
     later = rows.clone()
     later[:, 5] = 1 - later[:, 5]
+    side = network.together(net, .25, .2, at_once).eval()
     with torch.no_grad():
-        alone, together, changed = net.eval()(rows), network.position_losses(net, rows), network.position_losses(net, later)
-        assert torch.allclose(alone, together, atol=1e-4) and torch.equal(together[:, :5], changed[:, :5]) and not torch.equal(together[:, 6], changed[:, 6])
-        kept = net.train().dropped(torch.ones(400, 250))
+        alone, together, changed = net(rows), side(rows), side(later)
+        assert torch.allclose(alone, together, atol=1e-4) and torch.allclose(together[:, :5], changed[:, :5], atol=1e-6) and not torch.allclose(together[:, 7], changed[:, 7], atol=1e-3)
+        kept = side.train().dropped(torch.ones(400, 250))
     assert np.allclose(sorted(kept.unique().tolist()), [0, 4 / 3]) and abs(float(kept.mean()) - 1) < .01
+    optimiser = torch.optim.AdamW(side.parameters(), lr=.02, weight_decay=.1)
+    for _ in range(3):
+        optimiser.zero_grad()
+        side(rows).sum(1).mean().backward()
+        optimiser.step()
+    with torch.no_grad():
+        after, fresh = side.eval()(rows), network.network(sizes, 16, [np.arange(k) // 3 if k == 90 else np.arange(k) for k in sizes], [0, 40, 0, 0, 25, 0, 0, 0, 88, 0, 0, 0])
+        assert torch.allclose(network.apart(side, fresh)(rows), after, atol=1e-4) and not torch.allclose(after, together, atol=.1)
 
 
 def test_rare_values_are_never_shown():
