@@ -164,12 +164,12 @@ def settled(entities: list[Entity], store: Terms | None = None) -> list[Entity]:
     return entities
 
 # %% ../../nbs/library/50_nlp/55_linking.ipynb #8155fa6c
-_UNSAID = re.compile(r"\bunspecified\b|\bNOS\b|\bwithout complications?$", re.I)
+_UNSAID = re.compile(r"\bunspecified\b|\bNOS\b|\bwithout (?:complications?$|obstruction or gangrene|(?:acute )?cor pulmonale)", re.I)
 
 def _billable(store: Terms, code: str) -> str:
     "The code for what is not specified under a category that is too coarse to be billed (R50 → R50.9, C34 → C34.90); the code itself where there is none, or more than one."
     while under := [u for u in store.under(ICD10CM, code) if len(u[0].replace(".", "")) == len(code.replace(".", "")) + 1]:
-        fit = [c for c, name in under if c[-1] in "90" and _UNSAID.search(name)]
+        fit = [c for c, name in under if name.endswith(", uncomplicated")] or [c for c, name in under if c[-1] in "90" and _UNSAID.search(name)]
         if len(fit) > 1: # M65.90 is of an unspecified site, M65.99 of several
             said = {c: len(_UNSAID.findall(name)) for c, name in under if c in fit}
             fit = [c for c in fit if said[c] == max(said.values())]
@@ -181,8 +181,8 @@ def _billable(store: Terms, code: str) -> str:
 def _exact(store: Terms, mention: str, system: str, label: str, loose: bool = False) -> list[Code]:
     kinds, out = _KINDS.get(label, ()), {}
     for n, form in enumerate(variants(mention, loose)):
-        found = [(kinds.index(kind) if kind in kinds else len(kinds), code) for s, code, kind in store.find(form) if s == system and kind != "product" and (not kinds or kind in kinds or not kind)]
-        if system == ICD10CM: found = [(rank, _billable(store, code)) for rank, code in found]
+        found = [(kinds.index(kind) if kind in kinds else len(kinds), code) for s, code, kind in store.find(form) if s == system and kind not in ("product", "index") and (not kinds or kind in kinds or not kind)]
+        if system == ICD10CM: found = [(0, code) for s, code, kind in store.find(form) if kind == "index"] or [(rank, _billable(store, code)) for rank, code in found]
         # a bare name is the unspecified one's before it is that of the others: hypoglycemia is E16.2, not E16.1
         for rank, code in sorted(found, key=lambda f: (f[0], system == ICD10CM and (store.display(system, f[1]) or "").startswith("Other "))): out.setdefault(code, .99 - .04 * min(n, 4) - .02 * rank)
         if out: break

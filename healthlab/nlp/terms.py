@@ -16,7 +16,7 @@ from msgspec import Struct
 from ..core.errors import HealthlabError, InputError
 from ..core.settings import settings
 from ..hospital.catalogue import ICD10CM, LOINC, RXNORM, SNOMED, table
-from .names import INDEX, LEARNT, learnt
+from .names import LEARNT, index, learnt
 
 ATC, UMLS = "http://www.whocc.no/atc", "http://www.nlm.nih.gov/research/umls"
 
@@ -42,7 +42,7 @@ def plain(name: str # as it is written
 
 # %% ../../nbs/library/50_nlp/54_terms.ipynb #0a528694
 class Name(Struct, frozen=True):
-    "One name of a concept; `kind` is diagnosis, symptom, medication, product (what a clinical drug is called whatever its strength), examination, procedure, substance or empty; `preferred` its display; `house`: how the hospital itself uses the name."
+    "One name of a concept; `kind` is diagnosis, symptom, index (what the classification's index sends there, before any other code of that name), medication, product (what a clinical drug is called whatever its strength), examination, procedure, substance or empty; `preferred` its display; `house`: how the hospital itself uses the name."
     code: str
     name: str
     preferred: bool = False
@@ -100,20 +100,14 @@ class Terms:
 
 # %% ../../nbs/library/50_nlp/54_terms.ipynb #d4779e80
 def icd10cm() -> Iterator[Name]:
-    "ICD-10-CM's categories and codes with their inclusion terms, without the encounter extensions of injuries; then index entries and the names learnt from texts."
+    "Entries of ICD-10-CM's index; its categories and codes with their inclusion terms, without the encounter extensions of injuries; names learnt from texts."
     import simple_icd_10_cm as icd
+    yield from (Name(code, name, False, "index") for name, code in index().items())
     for code in icd.get_all_codes(True):
         if not re.match(r"[A-Z]\d", code) or "-" in code or len(code) > (8 if code[0] not in "STVWXY" else 6): continue
         yield Name(code, icd.get_description(code), True, "diagnosis")
         for t in icd.get_inclusion_term(code): yield Name(code, re.sub(r"\s+NOS$", "", t), False, "diagnosis")
-    yield from (Name(code, name, False, "diagnosis") for name, code in _SHORT.items())
-    short = {plain(k) for k in _SHORT}
-    yield from (Name(code, name, False, "diagnosis") for name, code in INDEX.items() if plain(name) not in short)
-    yield from (Name(code, name, False, "diagnosis") for code, name in learnt() if name not in INDEX and plain(name) not in short)
-
-# what clinicians call the names of ICD-10-CM: each is a name, inclusion term or index entry of the code
-_SHORT = {"Cancer": "C80.1", "Malignancy": "C80.1", "Neoplasm": "D49.9", "Tumor": "D49.9", "Substance abuse": "F19.10", "Drug abuse": "F19.10", "Acute hepatitis": "B17.9", "Hepatitis": "K75.9", "NSTEMI": "I21.4", "Non-ST elevation myocardial infarction": "I21.4", "STEMI": "I21.3", "ST elevation myocardial infarction": "I21.3", "Hepatitis A": "B15.9", "Hepatitis B": "B19.10", "Hepatitis C": "B19.20", "Hepatitis E": "B17.2",
-          "Bipolar I disorder": "F31.9", "Bipolar disorder type 1": "F31.9", "Bipolar disorder type 2": "F31.81", "Bleeding disorder": "D68.9", "Coagulopathy": "D68.9", "Pulmonary hypertension": "I27.20", "Bipolar": "F31.9", "Bipolar affective disorder": "F31.9", "Bipolar I": "F31.9", "Bipolar 1 disorder": "F31.9", "Bipolar II": "F31.81", "Influenza A": "J10.1", "Influenza B": "J10.1"}
+    yield from (Name(code, name, False, "diagnosis") for code, name in learnt())
 # RxNorm's ingredients of the catalogue's medicines, as far as its allergens and the published records of simulated patients name them
 _INGREDIENTS = {"lisinopril": "29046", "aspirin": "1191", "ibuprofen": "5640", "trimethoprim-sulfamethoxazole": "10831"}
 
@@ -124,7 +118,7 @@ def catalogue() -> Iterator[tuple[str, Name]]:
     for r in table("conditions").values():
         for system, code, display in ((SNOMED, r["snomed"], r["display"]), (ICD10CM, r["icd10"], r["icd_display"])):
             yield system, Name(code, display, True, "diagnosis")
-            yield from ((system, Name(code, v, False, "diagnosis")) for v in r["variants"] if system != ICD10CM or v not in _SHORT) # ICD-10-CM tells NSTEMI from other infarctions
+            yield from ((system, Name(code, v, False, "diagnosis")) for v in r["variants"])
     for r in table("symptoms").values():
         yield SNOMED, Name(r["snomed"], r["display"], True, "symptom")
         yield from ((SNOMED, Name(r["snomed"], v, False, "symptom")) for v in r["variants"])
@@ -152,7 +146,7 @@ _OWN = "catalogue of the simulated hospital"
 def _edition() -> str:
     "What the starter set of ICD-10-CM is made from."
     from importlib.metadata import version
-    return f"simple-icd-10-cm {version('simple-icd-10-cm')}, learnt names {LEARNT.stat().st_size if LEARNT.is_file() else 0:x}, {len(INDEX)} entries of the index, form 3"
+    return f"simple-icd-10-cm {version('simple-icd-10-cm')}, learnt names {LEARNT.stat().st_size if LEARNT.is_file() else 0:x}, {len(index())} entries of the index, form 4"
 
 def _start(store: Terms):
     "The starter set: ICD-10-CM and the catalogue; systems of the catalogue alone are marked as such."
