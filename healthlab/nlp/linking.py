@@ -166,10 +166,13 @@ def settled(entities: list[Entity], store: Terms | None = None) -> list[Entity]:
 # %% ../../nbs/library/50_nlp/55_linking.ipynb #8155fa6c
 _UNSAID = re.compile(r"\bunspecified\b|\bNOS\b|\bwithout (?:complications?$|obstruction or gangrene|(?:acute )?cor pulmonale)", re.I)
 
+_SPARED = re.compile(r"\bwithout\b|\bnot having achieved remission$", re.I) # what is not told of is not there: Barrett's esophagus is the one without dysplasia
+
 def _billable(store: Terms, code: str) -> str:
     "The code for what is not specified under a category that is too coarse to be billed (R50 → R50.9, C34 → C34.90); the code itself where there is none, or more than one."
     while under := [u for u in store.under(ICD10CM, code) if len(u[0].replace(".", "")) == len(code.replace(".", "")) + 1]:
-        fit = [c for c, name in under if name.endswith(", uncomplicated")] or [c for c, name in under if c[-1] in "90" and _UNSAID.search(name)]
+        own = store.display(ICD10CM, code)
+        fit = [c for c, name in under if name == own or name.endswith(", uncomplicated")] or [c for c, name in under if c[-1] in "90" and _UNSAID.search(name)] or [c for c, name in under if _SPARED.search(name)]
         if len(fit) > 1: # M65.90 is of an unspecified site, M65.99 of several
             said = {c: len(_UNSAID.findall(name)) for c, name in under if c in fit}
             fit = [c for c in fit if said[c] == max(said.values())]

@@ -148,7 +148,7 @@ def test_every_entry_of_the_index_is_a_code_that_can_be_billed():
     ("alcohol abuse", "F10.10"), ("cocaine abuse", "F14.10"), ("opioid dependence", "F11.20"), ("nicotine dependence", "F17.200"), ("atrial flutter", "I48.92"), ("Pulmonary embolism", "I26.99"), ("inguinal hernia", "K40.90"),
     ("ventral hernia", "K43.9"), ("gallstones", "K80.20"), ("acute appendicitis", "K35.80"), ("diverticulosis", "K57.90"), ("Right bundle branch block", "I45.10"), ("fatigue", "R53.83"), ("ascites", "R18.8"), ("TIA", "G45.9"),
     ("small bowel obstruction", "K56.609"), ("PTSD", "F43.10"), ("shingles", "B02.9"), ("renal insufficiency", "N28.9"), ("Abdominal aortic aneurysm", "I71.40"), ("seborrheic keratoses", "L82.1"), ("multiple myeloma", "C90.00"),
-    ("gestational diabetes", "O24.419"), ("diabetic ketoacidosis", "E11.10"), ("chronic systolic heart failure", "I50.22"), ("left knee pain", "M25.562"), ("hepatitis", "K75.9"), ("NSTEMI", "I21.4"), ("urosepsis", None), ("uncontrolled diabetes", None)])
+    ("gestational diabetes", "O24.419"), ("diabetic ketoacidosis", "E11.10"), ("chronic systolic heart failure", "I50.22"), ("left knee pain", "M25.562"), ("hepatitis", "K75.9"), ("NSTEMI", "I21.4"), ("myasthenia gravis", "G70.00"), ("Esophageal varices", "I85.00"), ("narcolepsy", "G47.419"), ("intracranial hemorrhage", "I62.9"), ("urosepsis", None), ("uncontrolled diabetes", None)])
 def test_bare_names_of_problem_lists_have_the_code_of_the_index(name, code):
     from healthlab.nlp.names import index
     found = [c.code for c in link([Entity(0, len(name), name, "Diagnosis", .99)])[0].codes if c.system == ICD10CM]
