@@ -135,7 +135,7 @@ def _date(seen, a, b, p):
     if (m := RATIO.fullmatch(t)) and not (min(int(m[1]), int(m[2])) < 13 and max(int(m[1]), int(m[2])) < 32 or p > .5 and int(m[1]) < 13 and len(m[2]) == 2): return None
     return "DATE" if re.search(r"\d", t) and not PRESSURE.search(seen, max(0, a - 20), a) and (DATE.search(t) or (p > .6 and re.search(r"\d\W+\w|[^\W\d]{3}", t) and not re.fullmatch(r"(?:18|19|20)\d\d|\d{1,3}|\d+[.]\d+|\d{1,2}:\d\d", t) and not UNIT_AFTER.match(seen, b))) else None
 
-CODED = re.compile(r"(?i:\bNDC[:# ]{1,2})$") # a drug's package code
+CODED = re.compile(r"(?i:\bNDC[:# ]{1,2}(?:\d{4,5}-(?:\d{3,4}-)?)?)$") # a drug's package code, or a part of it
 CARETS = re.compile(r"(?:\^[A-Za-z.'-]+){1,3}") # the further parts of a name as DICOM and HL7 v2 write it
 NUMBERED = re.compile(r"(?i:(?:\b(?:x|ext|extension|pager|beeper|id|no|nr|number|code|pin|mrn|acct|account|phone|tel|col|call|page|chart|room|box)|[#:])[.:#]? {0,2})$") # what four digits need before them to be more than a time
 
@@ -205,7 +205,7 @@ def by_tagger(seen: str, votes: Votes, threshold: float = .4) -> list[Span]:
         if kind == "DATE" and (m := DAYS.search(seen, max(0, a - 14), a)): a = m.start()
         if kind == "ID" and (m := WHOLE.match(seen, b)): b = m.end()
         if kind == "ID" and (m := BEGUN.search(seen, max(0, a - 24), a)): a = m.start()
-        if kind in ("ID", "PHONE") and CODED.search(seen, max(0, a - 8), a): continue
+        if kind in ("ID", "PHONE") and CODED.search(seen, max(0, a - 18), a): continue
         if kind == "NAME" and (m := CARETS.match(seen, b)): b = m.end()
         if kind: out.append(Span(a, b, kind))
     return out

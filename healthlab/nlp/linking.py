@@ -47,6 +47,8 @@ _REWRITES = [(re.compile(p, re.I), r) for p, r in (
 _LOOSE = [(re.compile(p, re.I), "") for p in (
     r"\b(?:secondary|congenital|toxic|drug|\S+-(?:induced|associated|related|like|mediated))\s+", r"(?<!hepatitis)(?<!influenza)(?<!bipolar)(?<!factor)(?<!group)(?<!protein)(?<!troponin)(?<!vitamin)\s+(?:type )?(?:[ivx]{1,3}|\d|[12]?[abc])$")]
 
+_SIDE = re.compile(r"\b(left|right|bilateral)\b", re.I)
+
 @lru_cache(maxsize=50_000)
 def variants(name: str,          # a mention
              loose: bool = False # also without words that change what is meant, for a search by likeness
@@ -59,6 +61,7 @@ def variants(name: str,          # a mention
     now = name
     for pattern, to in _SPELLED: now = pattern.sub(to, now)
     now = add(now.strip())
+    add(_SIDE.sub("", now).strip()) # the index has lung cancer, and titles the side
     for pattern, to in _ADJECTIVES: now = add(pattern.sub(to, now).strip())
     for pattern, to in _REWRITES:
         new = add(pattern.sub(to, now).strip())
@@ -181,11 +184,21 @@ def _billable(store: Terms, code: str) -> str:
         code = fit[0]
     return code
 
+def _sided(store: Terms, code: str, mention: str) -> str:
+    "The code of the side that is named, where the classification has it beside that of an unspecified side (C50.919 → C50.911)."
+    sides = {s.lower() for s in _SIDE.findall(mention)}
+    if len(sides) != 1 or "unspecified" not in (name := (store.display(ICD10CM, code) or "").lower()): return code
+    side, near = sides.pop(), [(c, n.lower()) for c, n in store.under(ICD10CM, code[:-1]) if len(c) == len(code)]
+    parts = name.split("unspecified")
+    said = ["unspecified".join(parts[:i]) + side + "unspecified".join(parts[i:]) for i in range(1, len(parts))]
+    fit = [c for c, n in near if n in said] or [c for c, n in near if side == "bilateral" and "bilateral" in n and n.split("bilateral")[0] in name]
+    return fit[0] if len(fit) == 1 else code
+
 def _exact(store: Terms, mention: str, system: str, label: str, loose: bool = False) -> list[Code]:
     kinds, out = _KINDS.get(label, ()), {}
     for n, form in enumerate(variants(mention, loose)):
         found = [(kinds.index(kind) if kind in kinds else len(kinds), code) for s, code, kind in store.find(form) if s == system and kind not in ("product", "index") and (not kinds or kind in kinds or not kind)]
-        if system == ICD10CM: found = [(0, code) for s, code, kind in store.find(form) if kind == "index"] or [(rank, _billable(store, code)) for rank, code in found]
+        if system == ICD10CM: found = [(rank, _sided(store, code, mention)) for rank, code in [(0, code) for s, code, kind in store.find(form) if kind == "index"] or [(rank, _billable(store, code)) for rank, code in found]]
         # a bare name is the unspecified one's before it is that of the others: hypoglycemia is E16.2, not E16.1
         for rank, code in sorted(found, key=lambda f: (f[0], system == ICD10CM and (store.display(system, f[1]) or "").startswith("Other "))): out.setdefault(code, .99 - .04 * min(n, 4) - .02 * rank)
         if out: break

@@ -100,12 +100,12 @@ class Terms:
 
 # %% ../../nbs/library/50_nlp/54_terms.ipynb #d4779e80
 def icd10cm() -> Iterator[Name]:
-    "Entries of ICD-10-CM's index; its categories and codes with their inclusion terms, without the encounter extensions of injuries; names learnt from texts."
+    "Entries of ICD-10-CM's index; its categories and codes with their inclusion terms, without the encounter extensions of injuries, and places and activities; names learnt from texts."
     import simple_icd_10_cm as icd
     printed = {plain(name) for name in index()}
     yield from (Name(code, name, False, "index") for name, code in index().items())
     for code in icd.get_all_codes(True):
-        if not re.match(r"[A-Z]\d", code) or "-" in code or len(code) > (8 if code[0] not in "STVWXY" else 6): continue
+        if not re.match(r"[A-XZ]\d|Y[0-8]", code) or "-" in code or len(code) > (8 if code[0] not in "STVWXY" else 6): continue
         yield Name(code, icd.get_description(code), True, "diagnosis")
         terms = [re.sub(r"\s+NOS$", "", t) for t in icd.get_inclusion_term(code) if "classified elsewhere" not in icd.get_description(code)] # a manifestation is coded after its cause, never alone
         yield from (Name(code, t, False, "diagnosis") for t in terms)
@@ -149,7 +149,7 @@ _OWN = "catalogue of the simulated hospital"
 def _edition() -> str:
     "What the starter set of ICD-10-CM is made from."
     from importlib.metadata import version
-    return f"simple-icd-10-cm {version('simple-icd-10-cm')}, learnt names {LEARNT.stat().st_size if LEARNT.is_file() else 0:x}, {len(index())} entries of the index, form 6"
+    return f"simple-icd-10-cm {version('simple-icd-10-cm')}, learnt names {LEARNT.stat().st_size if LEARNT.is_file() else 0:x}, {len(index())} entries of the index, form 7"
 
 def _start(store: Terms):
     "The starter set: ICD-10-CM and the catalogue; systems of the catalogue alone are marked as such."

@@ -22,6 +22,7 @@ def _at_any(best, sizes, share):
         walk, at = np.convolve(walk, binom.pmf(np.arange(m - at + 1), m - at, share)), m
         bound = int((binom.sf(np.arange(m + 1) - 1, m, share) > best * (1 + 1e-9)).sum())
         out, walk = out + float(walk[bound:].sum()), walk[:bound]
+        if not bound: break # nothing is as common
     return min(1., max(out, best))
 
 def beyond_chance(

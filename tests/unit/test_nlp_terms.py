@@ -145,6 +145,13 @@ def test_every_entry_of_the_index_is_a_code_that_can_be_billed():
 
 
 @pytest.mark.parametrize("name, code", [
+    ("right breast cancer", "C50.911"), ("left lung cancer", "C34.92"), ("bilateral carpal tunnel syndrome", "G56.03"), ("right DVT", "I82.401"), ("bilateral hearing loss", "H91.93"), ("left sciatica", "M54.32"),
+    ("left renal cell carcinoma", "C64.2"), ("right hydronephrosis", "N13.30"), ("left and right knee pain", "M25.569"), ("left ventricular hypertrophy", "I51.7")])
+def test_the_side_that_is_named_is_the_codes(name, code):
+    assert [c.code for c in candidates(name, ICD10CM, k=1)] == [code]
+
+
+@pytest.mark.parametrize("name, code", [
     ("alcohol abuse", "F10.10"), ("cocaine abuse", "F14.10"), ("opioid dependence", "F11.20"), ("nicotine dependence", "F17.200"), ("atrial flutter", "I48.92"), ("Pulmonary embolism", "I26.99"), ("inguinal hernia", "K40.90"),
     ("ventral hernia", "K43.9"), ("gallstones", "K80.20"), ("acute appendicitis", "K35.80"), ("diverticulosis", "K57.90"), ("Right bundle branch block", "I45.10"), ("fatigue", "R53.83"), ("ascites", "R18.8"), ("TIA", "G45.9"),
     ("small bowel obstruction", "K56.609"), ("PTSD", "F43.10"), ("shingles", "B02.9"), ("renal insufficiency", "N28.9"), ("Abdominal aortic aneurysm", "I71.40"), ("seborrheic keratoses", "L82.1"), ("multiple myeloma", "C90.00"),

@@ -80,6 +80,7 @@ def test_the_chance_over_all_tails_of_a_list_is_exact():
     for level in (.01, .05, .2, .5): assert .8 * level - .006 < (p <= level).mean() < level + 3.5 * (level / 4000) ** .5, level
     assert (np.array([beyond_chance(x, .5, .08)[0] for x in lists[:1000]]) <= .01).mean() < .002 and beyond_chance(np.arange(600) < 24, .5, 0.)[0] < 1e-3
     assert abs(beyond_chance(np.ones(16, bool), .5, 0.)[0] - 2 ** -16) < 1e-9 and beyond_chance(r.random(0) < .5, .5, 0.)[0] == 1
+    assert all(beyond_chance(np.zeros(n, bool), .5, .08)[0] == 1 for n in (1, 12, 600)) and beyond_chance(np.arange(40) == 39, .5, 0.)[0] == 1
 
 
 def test_quantiles_of_a_column_that_many_share_are_caught():
