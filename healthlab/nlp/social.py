@@ -237,6 +237,9 @@ def _asked(text, parts=None, lines=None) -> tuple[list[tuple[int, int]], list[So
 # a whole sentence of denial: Denies homelessness; No transportation problems, no lack of support
 _REFUTED = re.compile(r"\W*(?:\w+:\s*)?(?:(?:the )?(?:patient|pt|he|she|they) )?(?:denie[sd]|denying|no|negative for|without)\b(?! (?:longer|car|job|home|housing|transport\w*|family|friends?|support|insurance|income|money|place|one|stable|access|help|permanent|fixed|ride|way|work|heat|running|vehicle|children|contact|relationship|reliable|employment|partner|social|caregiver|visitors?|means|steady|electricity)\b)(?:(?!\b(?:but|however|although|except|reports?|admits?|has|is|was|lives|lost)\b)[^.;\n])*\W*$", re.I)
 
+# to help without pay is no employment, unless the sentence tells of work too
+_UNPAID, _PAID = re.compile(r"\bvolunteer", re.I), re.compile(r"\b(?:work(?:s|ed|ing)?|employ\w*|jobs?|retire\w*|disab\w*|career|occupation|profession|school|student|income)\b", re.I)
+
 def _told(text, ask, ruled, least=.6, given=None) -> list[Social]:
     out = list(ruled)
     labels, p = given if given is not None else probabilities([text[a:b] for a, b in ask])
@@ -244,5 +247,6 @@ def _told(text, ask, ruled, least=.6, given=None) -> list[Social]:
         k = int(row.argmax())
         if labels[k].endswith(" adverse") and _REFUTED.match(text, a, b): continue
         if any(a <= r.start < b and r.kind == labels[k].removesuffix(" adverse") for r in ruled): continue # said by a rule
+        if labels[k].startswith("employment") and _UNPAID.search(text, a, b) and not _PAID.search(text, a, b): continue
         if labels[k] != "none" and row[k] >= least: out.append(Social(a, b, text[a:b], labels[k].removesuffix(" adverse"), labels[k].endswith(" adverse"), score=round(float(row[k]), 3)))
     return sorted(out, key=lambda s: (s.start, s.end))

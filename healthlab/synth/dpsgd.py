@@ -112,7 +112,7 @@ class PrivateNetwork(Autoregressive):
     def __init__(self, settings: dict = None, epsilon: float = 1., delta: float = 1e-5):
         known = {"hidden": 24, "bins": 16, "batch": 256, "epochs": 40, "lr": 1e-2, "clip": None, "letters": .15, "noise_seed": None}
         if unknown := set(settings or {}) - set(known): raise InputError("unknown settings of the method dpsgd", ", ".join(sorted(unknown)), f"Known: {', '.join(known)} (letters: share of the budget for reading the columns; clip: norm of a row's gradient, None: 2√columns, since rarer rows have greater ones and would be learnt less)")
-        self.settings, self.epsilon, self.delta = known | (settings or {}) | {"dropout": 0., "forget": 0.}, epsilon, delta
+        self.settings, self.epsilon, self.delta = known | (settings or {}), epsilon, delta
         self.groups = None
         self.accountant = STEPS + "; columns read by zCDP" + ("" if self.settings["noise_seed"] is None else "; NOT PRIVATE: the seed of the noise was fixed, for a test")
 

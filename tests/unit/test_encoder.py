@@ -1,6 +1,7 @@
 """The encoder: its graph against torch, words and windows with their offsets, taggers from training to file and back, bad input."""
 import json
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -161,8 +162,9 @@ def test_steady_is_nearer_to_what_was_learnt_than_spans_taken_by_the_batch(tagge
         for words, row, (shapes,), (_, p) in zip(made.words, made.rows, made.features, probabilities(t.session(), made, ("shape",), whole=t.steady)):
             with torch.no_grad(): y = net(torch.tensor([row]), torch.tensor([len(row)]), {"shape": torch.tensor(np.array([shapes])).long()})[0].softmax(-1).numpy()
             off.append(np.abs(y[[x[3] for x in words]] - p).mean())
-    # a third with VNNI; five sixths where sums of 8-bit products saturate (AVX2 alone)
-    assert np.mean(off[:len(texts)]) < .9 * np.mean(off[len(texts):]), (np.mean(off[:len(texts)]), np.mean(off[len(texts):]))
+    flags = Path("/proc/cpuinfo")
+    saturates = flags.exists() and "_vnni" not in flags.read_text() # sums of 8-bit products do, in 16 bits: five sixths are lost there, a third elsewhere
+    assert np.mean(off[:len(texts)]) < (.9 if saturates else .8) * np.mean(off[len(texts):]), (np.mean(off[:len(texts)]), np.mean(off[len(texts):]))
     assert steady.tag(texts) == [steady.tag([t])[0] for t in texts]
     again = steady.steadied(texts)
     assert all(np.array_equal(v, again.learnt[k]) for k, v in steady.learnt.items())
