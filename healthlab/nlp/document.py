@@ -19,7 +19,7 @@ from .assertion import Assertion, classify
 from .entities import Entity, recognise
 from .health import response
 from .linking import link, settled
-from .relations import Relation, measured, relate
+from .relations import MEDICATION, Relation, measured, relate
 from .resources import bundle
 from .sections import Section, sections, sentences
 from .social import Social, _asked, _told, probabilities
@@ -171,9 +171,11 @@ def _complete(d: Document, read: str, found: list[Entity], deep: bool) -> tuple:
     "Everything but the social classifier, which reads the sentences of all notes together."
     d.sections, lines = sections(read), sentences(read)
     found = [e for e in found if not _deidentified(read, e)]
-    found = sorted(found + measured(read, found), key=lambda e: (e.start, e.end))
-    for e, a in zip(found, classify(read, [(e.start, e.end) for e in found], parts=d.sections, lines=lines)):
+    found = measured(read, found)
+    meant = [e for e in found if e.label not in _CUES]
+    for e, a in zip(meant, classify(read, [(e.start, e.end) for e in meant], parts=d.sections, lines=lines)):
         e.assertion = a if e.label in _ASSERTED and not (e.label == "ExaminationName" and a.certainty == "negative" and _outcome(read, e)) else Assertion()
+    for e in found:
         e.text = d.text[e.start:e.end] if read[e.start:e.end] == d.text[e.start:e.end] else " ".join(read[e.start:e.end].split())
     d.entities = link(settled(found), deep=deep)
     d.relations = relate(read, d.entities, lines=lines)
@@ -186,6 +188,8 @@ def _complete(d: Document, read: str, found: list[Entity], deep: bool) -> tuple:
     d.summary = summarise(read, d.entities, d.relations, parts=d.sections, lines=lines)
     return _asked(read, d.sections, lines)
 
+# mentions that are cues too: what is taken as needed, what was three years ago, a prior stroke
+_CUES = frozenset((*MEDICATION, "Date", "Age", "ConditionQualifier", "ConditionScale"))
 _ASSERTED = frozenset(("Diagnosis", "SymptomOrSign", "MedicationName", "MedicationClass", "ExaminationName", "TreatmentName", "Allergen", "SubstanceUse", "Employment", "LivingStatus", "AdministrativeEvent", "MedicalDevice"))
 
 # %% ../../nbs/library/50_nlp/59c_document.ipynb #27f8c7d0

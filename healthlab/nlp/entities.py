@@ -18,7 +18,8 @@ from ..encoder import Tagger
 from .assertion import Assertion
 from .checkpoint import category, checkpoint, named
 from .multitask import CHANNELS, decode, followed, head_of, log_softmax, logits, readings, reread
-from .plausible import believable, marked, signed
+from .plausible import believable, marked, phrases
+from .prescription import attribute, beside, signed
 from .things import allergens, things
 
 # %% ../../nbs/library/50_nlp/53_entities.ipynb #01e29a44
@@ -70,7 +71,6 @@ _PATTERNS = [(label, re.compile(p, re.I)) for label, p in (
     ("SubstanceUseAmount", r"\b(?:\d+(?:\.\d+)?|one|two|three|half a|a|1/2)[- ](?:ppd|packs?(?: of cigarettes)?(?: per day| a day| daily| per week|/day)?|pack[- ]years?(?: history)?|drinks? (?:per|a|each) (?:day|week|month)|beers? (?:per|a) (?:day|week)|glasses? of wine (?:per|a) (?:day|week|night)|cigarettes? (?:per|a) day)|\b(?:occasional(?:ly)?|social(?:ly)?|daily|heavy|moderate)(?= (?:alcohol|drinker|etoh|marijuana|smoker))"),
     ("Employment", r"\b(?:unemployed|retired|works? as an? \w+(?: \w+)?|employed|self-employed|on disability|disabled|laid off|currently (?:not )?working|housewife|homemaker)\b"),
     ("LivingStatus", r"\b(?:lives? (?:alone|with \w+ \w+|with \w+|at home|in an? [\w ]{3,24}?(?=[.,;]| with| and))|homeless(?:ness)?|nursing home resident|married|divorced|widowed|single(?= and| with|,|\.))\b"),
-    ("Dosage", r"(?:(?<=\bto )|(?<=\bthen )|(?<=\bfrom ))\d+(?:[.,]\d+)? ?(?:mg|mcg|units)\b(?! ?/ ?d?[lL]\b)"), # a change of dose: from 50 mg to 100 mg
     ("Ethnicity", r"\b(?:caucasian|african[- ]american|hispanic|latin[oa]|asian(?:[- ]american)?|native american|pacific islander)\b"))]
 
 def _ruled(text: str) -> list[Entity]:
@@ -173,6 +173,7 @@ def _literary(tagger, y: np.ndarray, text: str) -> bool:
     names = tagger.card["genres"]
     if "literature" not in names or not len(y): return False
     means = dict(zip(names, y[:, y.shape[1] - len(names):].mean(0)))
+    if len(y) < 40 and not _STUDY.search(text): return False # no abstract is so short
     margin = means.pop("literature") - max(means.values(), default=-np.inf)
     if margin < 3: return False
     person, heading, study = (100 * len(p.findall(text)) / len(y) for p in (_PERSON, _HEADING, _STUDY))
@@ -181,8 +182,8 @@ def _literary(tagger, y: np.ndarray, text: str) -> bool:
 _SURE = .95
 
 def _home(found: list[Entity]) -> bool:
-    "Whether a note is like those the hospital's head learnt from: it is sure of nearly all it sees."
-    return bool(found) and sum(e.score >= _SURE for e in found) >= .9 * len(found)
+    "Whether a note is like those the hospital's head learnt from: it is sure of nearly all it sees, and sees enough to tell."
+    return len(found) >= 8 and sum(e.score >= _SURE for e in found) >= .9 * len(found)
 
 # %% ../../nbs/library/50_nlp/53_entities.ipynb #4b678436
 _PROBLEM = ("Diagnosis", "SymptomOrSign")
@@ -216,14 +217,24 @@ def _joined(text: str, found: list[Entity]) -> list[Entity]:
     return out
 
 # %% ../../nbs/library/50_nlp/53_entities.ipynb #7a635acc
+def _prescribed(text: str, found: list[Entity]) -> list[Entity]:
+    "`found` with how its medicines are taken, in the place of what was found in those words."
+    out = []
+    for e in found:
+        if e.label == "MedicationName": e.label = attribute(e.text) or e.label
+        out.append(e)
+    medicines = sorted((e.start, e.end) for e in out if e.label in ("MedicationName", "MedicationClass"))
+    said = [Entity(a, b, text[a:b], label, p) for a, b, label, p in beside(text, medicines, [e.start for e in out if e.label == "ExaminationName" and not attribute(e.text)])]
+    return _fill([e for e in said if e.label != "MedicationName"], out)
+
 def _elsewhere_noted(ask, own: list[Entity], text: str) -> list[Entity]:
     "A note in other words than the hospital's: amounts smoked and drunk (no medicine's dose), what its head is sure of, other patterns, then the case reports' head (of qualifiers and values, the likelier half), then chemicals and diseases."
     cases = [e for e in sum(ask(0., "maccrobat"), []) if e.score >= .5 or e.label in CORE or e.label == "BodyStructure"]
     diseases = sum(ask(.8, "bc5cdr"), [])
-    found = [Entity(a, b, text[a:b], label, p) for a, b, label, p in signed(text)]
+    found = [Entity(a, b, text[a:b], label, p) for a, b, label, p in (*signed(text), *phrases(text))]
     ruled = _ruled(text)
     for more in ([e for e in ruled if e.label == "SubstanceUseAmount"], [e for e in own if e.score >= _SURE], ruled, _whole([e for e in diseases if e.score >= .9], cases), cases, diseases): found = _fill(found, more)
-    return _joined(text, _fill(_believed(text, found), [Entity(a, b, text[a:b], label, p) for a, b, label, p in marked(text)]))
+    return _joined(text, _prescribed(text, _fill(_believed(text, found), [Entity(a, b, text[a:b], label, p) for a, b, label, p in marked(text)])))
 
 def _merged(tagger, words, y, text: str) -> tuple[list[Entity], dict[str, float]]:
     genre = _genres(tagger, y)
@@ -241,7 +252,7 @@ def _merged(tagger, words, y, text: str) -> tuple[list[Entity], dict[str, float]
     else:
         found = sum((_head(tagger, words, y, text, n, chained=True) for n in _known(tagger, *("own", "maccrobat")[best != "own":])), [])
         for more in ask(.7, "bc5cdr"): found = _fill(found, more)
-        found = _allergic(text, _fill(found, _ruled(text)))
+        found = _allergic(text, _prescribed(text, _fill(found, _ruled(text))))
     found = _named(text, found)
     more = [Entity(a, b, text[a:b], label, p) for a, b, label, p in things(text)]
     sure = {i for e in more if e.label == "Variant" for i in range(e.start, e.end)} | {(e.start, e.end) for e in more if e.label == "GeneOrProtein"}

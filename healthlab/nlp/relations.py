@@ -48,7 +48,7 @@ def _attached(text: str, entities: list[Entity], heads: tuple, kinds: dict[str, 
 
 _SAME = re.compile(r"\n[ \t]*(?:\n|\d{1,2}[.)] |[-*•])|\bDisp\b|\bRefills?\b")
 _AGAIN = re.compile(r"[,;]|\b(?:then|and|or|followed by|plus)\b", re.I)
-_GAP = re.compile(r"(?:[^A-Za-z]|\b(?:[a-z]|then|and|or|followed|by|plus|also|go|going|down|up|to|(?:increas|decreas|taper|titrat|reduc|switch|chang)\w*|for|per|days?|weeks?|months?|hours?|hrs?|another|later|one|two|three|in|at|the|morning|evening|night|noon|daily|once|twice|every|other|prn|as|needed|with|meals|doses?|of|bolus|iv|po|im|given|received|was|he|she|an)\b)*", re.I) # no word that may be a medicine the tagger left out
+_GAP = re.compile(r"(?:[^A-Za-z]|\b(?:[a-z]|then|and|or|followed|by|plus|also|go|going|down|up|to|(?:increas|decreas|taper|titrat|reduc|switch|chang|transition|convert|advanc)\w*|for|per|days?|weeks?|months?|hours?|hrs?|another|later|one|two|three|in|at|the|morning|evening|night|noon|daily|once|twice|every|other|prn|as|needed|with|meals|doses?|of|bolus|iv|po|im|given|received|was|he|she|an)\b)*", re.I) # no word that may be a medicine the tagger left out
 _COUNT = re.compile(r"(?:one|two|three|four|half|an?|\d+(?:\.\d+)?|1/2)(?: ?\(\d+(?:\.\d+)?\))?(?: ?(?:tab|cap|pill|puff|drop|spray|patch|inhalation)\w*)?", re.I)
 _CHANGE = re.compile(r"\bfrom\s*$|\b(?:increas|decreas|titrat|uptitrat|taper|wean|reduc|chang|switch|adjust|rais|lower|escalat)\w*\b", re.I)
 
@@ -69,6 +69,7 @@ def _dosed(text: str, entities: list[Entity], heads=("MedicationName", "Medicati
             line = not _SAME.search(text, begin, e.start) and (bool(sig) or _line(text, begin, e.start))
         nxt = next((m for m in range(n + 1, min(n + 5, len(entities))) if entities[m].label in heads), None)
         if nxt is not None and not (entities[nxt].start - e.end <= right and _line(text, e.end, entities[nxt].start)): nxt = None
+        if nxt is not None and re.fullmatch(r"\s(?:of\s)?", text[e.end:entities[nxt].start]) and re.search(r"[,;]|\b(?:and|then)\b", text[max(begin, end):e.start]): line = False # normal saline, then IV heparin
         if line and e.label not in taken: host = last
         elif line and e.label == "Dosage" and (nxt is None or re.search(r"[,;]|\band\b|\bor\b", text[e.end:entities[nxt].start])):
             gap, first = text[end:e.start], taken["Dosage"]
@@ -77,6 +78,7 @@ def _dosed(text: str, entities: list[Entity], heads=("MedicationName", "Medicati
                 if _CHANGE.search(text, max(0, entities[last].start - 50), first): kept, taken = [r for r in kept if entities[r.source].start < first], {}
                 host = last
             elif again(text, end, e.start, e.text): host, taken = last, {}
+            elif _COUNT.fullmatch(e.text): host = last # a strength, and how many of it
             elif sig: host = last
         if host is None:
             if nxt is not None: out.append(Relation(MEDICATION[e.label], n, nxt)); ahead.setdefault(nxt, {})[e.label] = e.start
@@ -86,12 +88,23 @@ def _dosed(text: str, entities: list[Entity], heads=("MedicationName", "Medicati
     return _both(text, entities, out + kept, heads)
 
 def _both(text: str, entities: list[Entity], found: list[Relation], heads: tuple) -> list[Relation]:
-    "What is said of a medicine in brackets is said of the name before them too: Lasix (furosemide) 40 mg."
-    named = {n: n - 1 for n, e in enumerate(entities) if n and e.label in heads and entities[n - 1].label in heads and re.fullmatch(r"\s*[(\[]\s*", text[entities[n - 1].end:e.start]) and text[e.end:e.end + 1] in (")", "]")}
+    "What is said of a medicine in brackets, or of the second of a combination, is said of the name before it too: Lasix (furosemide) 40 mg, sacubitril/valsartan 49/51 mg."
+    named = {n: n - 1 for n, e in enumerate(entities) if n and e.label in heads and entities[n - 1].label in heads and (re.fullmatch(r"[/-]", gap := text[entities[n - 1].end:e.start]) or re.fullmatch(r"\s*[(\[]\s*", gap) and text[e.end:e.end + 1] in (")", "]"))}
     had = {(r.kind, r.target) for r in found}
     return found + [Relation(r.kind, r.source, named[r.target]) for r in found if r.target in named and (r.kind, named[r.target]) not in had]
 
 # %% ../../nbs/library/50_nlp/56_relations.ipynb #d2b5d9b6
+def _numbered(text: str, entities: list[Entity], values: list[Relation], reach: int = 60) -> list[Relation]:
+    "The number beside a test's value in words: low at 2.9; of a change (from 12.1 to 8.4) what it came to."
+    worded = {r.target for r in values if not re.search(r"\d", entities[r.source].text)} - {r.target for r in values if re.search(r"\d", entities[r.source].text)}
+    had, out, last = {r.source for r in values}, [], None
+    for n, e in enumerate(entities):
+        if e.label == "ExaminationName": last = n
+        if e.label != "MeasurementValue" or n in had or last not in worded or not e.text[-1:].isdigit(): continue
+        if e.start - entities[last].end > reach or not _line(text, entities[last].end, e.start) or re.search(r"\bfrom\s+$", text[:e.start][-8:]): continue
+        out.append(Relation("ValueOfExamination", n, last)); worded.discard(last)
+    return values + out
+
 def _units(text: str, entities: list[Entity], values: list[Relation]) -> list[Relation]:
     "A unit follows its value at once and belongs to the test the value is of."
     of, out = {r.source: r.target for r in values if r.kind == "ValueOfExamination"}, []
@@ -102,18 +115,42 @@ def _units(text: str, entities: list[Entity], values: list[Relation]) -> list[Re
         elif entities[v].label == "Dosage" and e.start - entities[v].end <= 3: out.append(Relation("UnitOfMedication", n, v))
     return out
 
-_NUMBER = re.compile(r"[:=\s]*(?:of |is |was |at )?(?P<v>[<>]?\d+(?:\.\d+)?(?:/\d+)?)\s*(?P<u>%|mg/dL|g/dL|mmol/L|mEq/L|K/uL|U/L|ng/mL|pg/mL|mmHg|bpm|/min|C|F|kg|lbs?|cm|mL/min)?(?![\w/])")
+_V = r"[<>≤≥~]?\d+(?:,\d{3})*(?:\.\d+)?(?:\s?[/–-]\s?\d+(?:\.\d+)?)?"
+_U = r"%|(?:[mµμun]?g|[mµμunp]?mol|m?Eq|[mµμk]?I?U|[pf]g|copies|cells|K|mm|ng)\s?/\s?(?:d?L|mL|[uµμ]L|kg|g|mm3|mm³|min|h(?:ou)?r)(?:\s?/\s?1\.73\s?m(?:2|²)?)?|mL\s?/\s?min(?:\s?/\s?1\.73\s?m(?:2|²)?)?|L\s?/\s?min|[x×]\s?10\^?\d+\s?/\s?[uµμ]?L|mm\s?Hg|beats per minute|breaths per minute|bpm|/\s?min|°\s?[CF]|degrees? (?:C|F|Celsius|Fahrenheit)|K(?=\b)|[CF]\b|kg|lbs?|pounds|cm|mm|inches|m[lL]|cc|seconds?|sec"
+_NUMBER = re.compile(rf"[:=\s]*(?:\((?:H|L|high|low)\)\s*)?(?:(?:of|is|was|at|were|came back(?: at)?|measured(?: at)?|estimated at|level(?: was| of| is)?|count(?: was| of| is)?)\s)*(?P<v>{_V})\s*(?P<u>{_U})?(?![\w/])")
+_WITH_UNIT = re.compile(rf"(?P<v>{_V})\s*(?P<u>{_U})")
+_UNIT = re.compile(rf"\s?(?P<u>{_U})(?!\w)")
+_LEVEL = re.compile(r"\s+(?:levels?|troughs?|peak)\b(?=[:=\s]*(?:(?:was|is|of|at|came back)\s)*(?:\d|low|high|elevated|therapeutic|sub|supra|normal|pending))", re.I)
+_OF_TEN = re.compile(r"(?:10|[0-9])(?:\.5)?\s?/\s?10")
+_PAINED = re.compile(r"\b(?:pain|ache|headache|severity|intensity|scale|score|rated?|rates|level|discomfort)\b[^.;\n]{0,24}$", re.I)
+
+def _tidied(text: str, entities: list[Entity]) -> list[Entity]:
+    "What was measured under the category it has: a drug's level is a test, a dose beside a test a value, 7/10 beside a pain no date; marks alone are nothing."
+    out, before = [], None
+    for e in sorted(entities, key=lambda e: (e.start, e.end)):
+        gap = text[before.end:e.start] if before else ""
+        if e.label == "MedicationName" and (m := _LEVEL.match(text, e.end)): e.label, e.end = "ExaminationName", m.end(); e.text = text[e.start:e.end]
+        elif e.label == "Dosage" and before and before.label == "ExaminationName" and re.fullmatch(r"[:=\s]*(?:\([HL]\)\s*)?(?:(?:of|is|was|at)\s)?", gap) and (m := re.match(rf"({_V})(?:\s+[HL])?$", e.text)): e.label, e.end, e.text = "MeasurementValue", e.start + m.end(1), m[1]
+        elif e.label in ("Date", "Dosage") and _OF_TEN.fullmatch(e.text) and _PAINED.search(text, max(0, e.start - 40), e.start): e.label = "MeasurementValue"
+        if e.label in ("ExaminationName", "MeasurementValue") and (re.fullmatch(r"\W*[HL]?\W*", e.text)): continue
+        out.append(e); before = e
+    return out
 
 def measured(text: str, entities: list[Entity]) -> list[Entity]:
-    "Values and units that follow a test at once and that no entity holds yet."
-    out, starts = [], sorted(e.start for e in entities)
-    for e in entities:
-        if e.label != "ExaminationName" or not (m := _NUMBER.match(text, e.end)): continue
-        n = bisect_right(starts, e.start)
-        if n < len(starts) and starts[n] < m.end(): continue
-        out.append(Entity(m.start("v"), m.end("v"), m["v"], "MeasurementValue", .8))
-        if m["u"]: out.append(Entity(m.start("u"), m.end("u"), m["u"], "MeasurementUnit", .8))
-    return out
+    "The mentions in order, with the value and the unit that follow a test at once where none was found, and a value apart from its unit."
+    entities = _tidied(text, entities)
+    more, starts = [], [e.start for e in entities]
+    for n, e in enumerate(entities):
+        after = entities[n + 1].start if n + 1 < len(entities) else len(text)
+        if e.label == "ExaminationName" and (m := _NUMBER.match(text, e.end)) and after >= m.end():
+            more.append(Entity(m.start("v"), m.end("v"), m["v"], "MeasurementValue", .8))
+            if m["u"]: more.append(Entity(m.start("u"), m.end("u"), m["u"], "MeasurementUnit", .8))
+        elif e.label == "MeasurementValue" and (m := _WITH_UNIT.fullmatch(e.text)):
+            more.append(Entity(e.start + m.start("u"), e.end, m["u"], "MeasurementUnit", e.score)); e.end, e.text = e.start + m.end("v"), m["v"]
+        elif e.label == "MeasurementValue" and e.text[-1].isdigit() and (m := _UNIT.match(text, e.end)) and not (after == m.start("u") and entities[n + 1].end >= m.end("u")) and not any(o.label != "MeasurementUnit" for o in entities[n + 1:bisect_right(starts, m.end("u") - 1)]):
+            more.append(Entity(m.start("u"), m.end("u"), m["u"], "MeasurementUnit", .8))
+    taken = {i for u in more for i in range(u.start, u.end)}
+    return sorted([e for e in entities if e.label != "MeasurementUnit" or not taken.intersection(range(e.start, e.end))] + more, key=lambda e: (e.start, e.end))
 
 # %% ../../nbs/library/50_nlp/56_relations.ipynb #44847ea6
 _TREATS = re.compile(r"^[^.;]*\b(?:for|to treat|treat(?:s|ed|ment of)|given for|because of|controls?|relieves?|indicated for|therapy of|prophylaxis (?:of|against)|managed with|prevent(?:s|ion of)?|(?:improved?|resolved|controlled|treated|relieved) (?:with|by|on|after)|in (?:patients|the treatment) (?:with|of)|responded to|continue|stable on|cont)\b[^.;]*$", re.I)
@@ -184,7 +221,7 @@ def relate(text: str,
            *, lines: list | None = None # `sentences(text)` where already known
           ) -> list[Relation]:
     "The relations between entities, in order of their sources."
-    values = _attached(text, entities, ("ExaminationName",), EXAMINATION, 30, 0)
+    values = _numbered(text, entities, _attached(text, entities, ("ExaminationName",), EXAMINATION, 30, 0))
     out = values + _units(text, entities, values)
     out += _dosed(text, entities)
     out += _attached(text, entities, _PROBLEM, CONDITION, 25, 25)

@@ -95,6 +95,7 @@ def _dosage(entities, parts: dict[str, list[int]]) -> dict:
     out = {"text": " ".join(e.text for e in sorted(said, key=lambda e: e.start))}
     if ns := parts.get("RouteOrModeOfMedication"): out["route"] = {"text": entities[ns[0]].text}
     if ns := parts.get("FrequencyOfMedication"): out["timing"] = {"code": {"text": entities[ns[0]].text}}
+    if any(re.search(r"\bp\.?r\.?n\b|as needed", entities[n].text, re.I) for n in ns or ()): out["asNeededBoolean"] = True
     if len(ns := parts.get("DosageOfMedication", ())) == 1 and (q := re.match(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)\b(?!/)", entities[ns[0]].text)): out["doseAndRate"] = [{"doseQuantity": {"value": float(q[1]), "unit": q[2]}}]
     return out
 
@@ -121,10 +122,14 @@ def _medications(m: _Maker, text, entities, relations, when):
 # %% ../../nbs/library/50_nlp/59_resources.ipynb #cf1a6708
 def _observations(m: _Maker, entities, relations, when):
     unit = {r.target: r.source for r in relations if r.kind == "UnitOfExamination"}
-    for r in relations:
-        if r.kind != "ValueOfExamination": continue
+    valued = [r for r in relations if r.kind == "ValueOfExamination"]
+    words = {r.target: r.source for r in valued if not re.search(r"\d", entities[r.source].text)}
+    numbers = {r.target for r in valued if r.source not in words.values()}
+    for r in valued:
+        if r.target in numbers and r.source == words.get(r.target): continue # low at 2.9: what the number means
         e, v = entities[r.target], entities[r.source]
         body = {"status": "final", "code": _concept(e), "subject": m.subject}
+        if r.target in numbers and r.target in words: body["interpretation"] = [{"text": entities[words[r.target]].text}]
         dated = when.get(r.target)
         if dated and dated.start and dated.start == dated.end: body["effectiveDateTime"] = dated.start
         elif m.note: body["effectiveDateTime"] = m.note.isoformat()

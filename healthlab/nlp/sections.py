@@ -124,7 +124,7 @@ def section_at(found: list[Section], at: int) -> Section | None:
 
 # %% ../../nbs/library/50_nlp/51_sections.ipynb #5fd6f385
 _ABBREVIATED = frozenset("dr mr mrs ms prof st vs e.g i.e etc approx no fig dept jr sr inc pt pts hx dx tx rx sx fx yo wt ht temp resp p.o b.i.d t.i.d q.i.d q.d q.h.s h.s p.r.n a.m p.m i.v i.m s.c q.o.d cm mm mg ml kg lbs oz ca avg min max est ref ext vol al a.c p.c n.p.o u.s spp var subsp".split())
-_STOP = re.compile(r"[.!?]+[\"')\]]*(?=\s+[\"'(\[]?[A-Z0-9#•*-]|\s*$|,(?=[A-Z]))|\n+[ \t]*(?:\n[ \t]*)*")
+_STOP = re.compile(r"(?<=\S)[.!?]+[\"')\]]*(?=\s+[\"'(\[]?[A-Z0-9#•*-]|\s*$|,(?=[A-Z]))|\n+[ \t]*(?:\n[ \t]*)*")
 _ITEM = re.compile(r"[ \t]*(?:[-*•+]|\(?\d{1,2}[.)]|#\d*|[a-z][.)])[ \t]*\S")
 
 def _ends_abbreviated(text: str, at: int) -> bool:

@@ -52,7 +52,7 @@ def test_relations(text, wanted):
 
 def test_values_the_model_left():
     t, e = marked("[creatinine|ExaminationName]: 1.4 mg/dL and [BP|ExaminationName] 120/80")
-    assert [x.text for x in measured(t, e)] == ["1.4", "mg/dL", "120/80"]
+    assert [x.text for x in measured(t, e)] == ["creatinine", "1.4", "mg/dL", "BP", "120/80"]
 
 
 @pytest.mark.parametrize("text, start, end", [
