@@ -68,7 +68,7 @@ _PATTERNS = [(label, re.compile(p, re.I)) for label, p in (
     ("Gender", r"\b(?:male|female|man|woman|boy|girl|gentleman|lady)\b"),
     ("FamilyRelation", r"\b(?:(?:maternal|paternal) )?(?:grand(?:mother|father|parents?)|(?:half[- ]|step)?(?:brother|sister)s?|mother|father|son|daughter|siblings?|aunt|uncle|cousin|niece|nephew|wife|husband|spouse)\b"),
     ("SubstanceUse", r"\b(?:(?:current|active|former|ex-?|non-?|never|heavy|light|social)[- ]?smok(?:er|ed|ing)|smok(?:es|er|ed|ing)|tobacco(?: use)?|cigarettes?|alcohol(?:ic\b(?= ?[.,;)]|$)| use| abuse| dependence| consumption)?|etoh(?: use)?|drinks? (?:alcohol|beer|wine|liquor)|(?:illicit |recreational |iv )?drug use|marijuana|cannabis|cocaine|heroin|methamphetamines?|vap(?:es|ing)|chewing tobacco)\b"),
-    ("SubstanceUseAmount", r"\b(?:\d+(?:\.\d+)?|one|two|three|half a|a|1/2)[- ](?:ppd|packs?(?: of cigarettes)?(?: per day| a day| daily| per week|/day)?|pack[- ]years?(?: history)?|drinks? (?:per|a|each) (?:day|week|month)|beers? (?:per|a) (?:day|week)|glasses? of wine (?:per|a) (?:day|week|night)|cigarettes? (?:per|a) day)|\b(?:occasional(?:ly)?|social(?:ly)?|daily|heavy|moderate)(?= (?:alcohol|drinker|etoh|marijuana|smoker))"),
+    ("SubstanceUseAmount", r"\b(?:\d+(?:\.\d+)?|one|two|three|half a|a|1/2)[- ](?:ppd|pack[- ]years?(?: history)?|packs?(?: of cigarettes)?(?: per day| a day| daily| per week|/day)?|drinks? (?:per|a|each) (?:day|week|month)|beers? (?:per|a) (?:day|week)|glasses? of wine (?:per|a) (?:day|week|night)|cigarettes? (?:per|a) day)|\b(?:occasional(?:ly)?|social(?:ly)?|daily|heavy|moderate)(?= (?:alcohol|drinker|etoh|marijuana|smoker))"),
     ("Employment", r"\b(?:unemployed|retired|works? as an? \w+(?: \w+)?|employed|self-employed|on disability|disabled|laid off|currently (?:not )?working|housewife|homemaker)\b"),
     ("LivingStatus", r"\b(?:lives? (?:alone|with \w+ \w+|with \w+|at home|in an? [\w ]{3,24}?(?=[.,;]| with| and))|homeless(?:ness)?|nursing home resident|married|divorced|widowed|single(?= and| with|,|\.))\b"),
     ("Ethnicity", r"\b(?:caucasian|african[- ]american|hispanic|latin[oa]|asian(?:[- ]american)?|native american|pacific islander)\b"))]
@@ -89,7 +89,7 @@ def _fill(have: list[Entity], more: list[Entity]) -> list[Entity]:
 
 # %% ../../nbs/library/50_nlp/53_entities.ipynb #c0b640c4
 _COMMON = re.compile(r"penicillins?|sulfa(?: drugs?)?|latex|iodine|(?:tree |pea)?nuts?|shellfish|shrimps?|fish|eggs?|milk|wheat|soy|gluten|(?:grass |tree )?pollens?|ragweed|grass|dust(?: mites?)?|mold|nickel|PCNs?|ASA|NSAIDs?|ACE-?Is?|ACE inhibitors?|TMP[-/ ]?SMX|SMX[-/ ]TMP|SMZ|bactrim|statins?|(?:IV |IVP |intravenous |iodinated |CT )?(?:contrast|dye)(?: dye| media| agents?)?|(?:bee|wasp)(?: stings?| venom)?|(?:adhesive )?tape|opi(?:oid|ate)s?|morphine|codeine", re.I)
-_NO_NAME = re.compile(r"(?:NKD?A|NKMA|NKFA|NKDFA|PMHx?|PSHx?|FHx|SHx|HPI|ROS|Sig|Disp|Refills?|(?:no )?(?:known )?(?:(?:drug|food|medication) )?allerg(?:y|ies)(?= to\b))\b", re.I)
+_NO_NAME = re.compile(r"(?:Medicaid|Medicare|NKD?A|NKMA|NKFA|NKDFA|PMHx?|PSHx?|FHx|SHx|HPI|ROS|Sig|Disp|Refills?|(?:no )?(?:known )?(?:(?:drug|food|medication) )?allerg(?:y|ies)(?= to\b))\b", re.I)
 
 def _named(text: str, found: list[Entity]) -> list[Entity]:
     "`found` without words that name no thing: that there are no allergies (NKDA), titles (PMH), the labels of a prescription (Sig, Disp, Refills), the word allergy before its allergen."

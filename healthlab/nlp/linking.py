@@ -299,7 +299,11 @@ def link(entities: list[Entity], # their `codes` are set
         e.codes = sorted((c for c in found if c.score >= least), key=lambda c: -c.score)
     return entities
 
+_MADE = re.compile(r"(?:[\s-]+(?:sul(?:f|ph)ate|hydrochloride|hcl|sodium|potassium|calcium|acetate|citrate|maleate|mesylate|besylate|tartrate|succinate|fumarate|phosphate|decanoate|cypionate|ER|XR|XL|SR|CR|LA|CD|DR|EC|DS|IR|cream|ointment|powder|patch(?:es)?|inhalers?|tablets?|capsules?|gel|lotion|drops|(?:nasal )?spray|drip|infusion|therapy))+$|^(?:oral|iv|intravenous|topical|po|inhaled)\s+", re.I)
+
 @lru_cache(maxsize=100_000)
 def _known(path: str, mention: str, system: str, label: str) -> tuple[Code, ...]:
-    "The concepts a store knows by this name."
-    return tuple(_exact(terms(path), mention, system, label))
+    "The concepts a store knows by this name; of a medicine also by its name without salt, release or form."
+    found = _exact(terms(path), mention, system, label)
+    if not found and system == RXNORM and (bare := _MADE.sub("", mention)) not in ("", mention): found = _exact(terms(path), bare, system, label)
+    return tuple(found)

@@ -49,7 +49,7 @@ def _attached(text: str, entities: list[Entity], heads: tuple, kinds: dict[str, 
 _SAME = re.compile(r"\n[ \t]*(?:\n|\d{1,2}[.)] |[-*•])|\bDisp\b|\bRefills?\b")
 _AGAIN = re.compile(r"[,;]|\b(?:then|and|or|followed by|plus)\b", re.I)
 _GAP = re.compile(r"(?:[^A-Za-z]|\b(?:[a-z]|then|and|or|followed|by|plus|also|go|going|down|up|to|(?:increas|decreas|taper|titrat|reduc|switch|chang|transition|convert|advanc)\w*|for|per|days?|weeks?|months?|hours?|hrs?|another|later|one|two|three|in|at|the|morning|evening|night|noon|daily|once|twice|every|other|prn|as|needed|with|meals|doses?|of|bolus|iv|po|im|given|received|was|he|she|an)\b)*", re.I) # no word that may be a medicine the tagger left out
-_COUNT = re.compile(r"(?:one|two|three|four|half|an?|\d+(?:\.\d+)?|1/2)(?: ?\(\d+(?:\.\d+)?\))?(?: ?(?:tab|cap|pill|puff|drop|spray|patch|inhalation)\w*)?", re.I)
+_COUNT = re.compile(r"(?:one|two|three|four|half(?: an?)?|an?|\d+(?:\.\d+)?|1/2)(?: ?\(\d+(?:\.\d+)?\))?(?:\s?(?:-|–|to|or)\s?(?:one|two|three|four|\d+))?(?: ?(?:tab|cap|pill|puff|drop|gtt|spray|patch|inhalation|lozenge|suppositor|teaspoon|tablespoon|packet|vial|film)\w*)?", re.I)
 _CHANGE = re.compile(r"\bfrom\s*$|\b(?:increas|decreas|titrat|uptitrat|taper|wean|reduc|chang|switch|adjust|rais|lower|escalat)\w*\b", re.I)
 
 def again(text: str, a: int, b: int, said: str) -> bool:

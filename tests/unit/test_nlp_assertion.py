@@ -573,3 +573,21 @@ def test_what_is_held_for_another_less_than_before_or_under_a_condition(text, wa
     found = classify(text, spans)
     assert {w: a.certainty for w, a in zip(want, found)} == want and not any(a.ended for a in found)
     assert [a.conditionality for a in found if "unless" in text] == [None, "conditional", None][:3 * ("unless" in text)]
+
+
+@pytest.mark.parametrize("text, want", [
+    ("She denies that she has had any [chest pain].", "negative"), ("Patient's mother denies that he has had [fever].", "negative"), ("[Chest pain] denied. Dyspnea endorsed.", "negative"), ("[Cyanosis] absent.", "negative"), ("[Lymphadenopathy]: none palpable.", "negative"),
+    ("The patient does not recall ever having [shingles].", "negative"), ("[Pneumonia] unlikely given no fever.", "negativePossible"), ("Unlikely to be [angina].", "negativePossible"), ("Rather than pneumonia this appears to be [heart failure].", "positivePossible"), ("Rather than surgery, he chose [radiation].", "positive"),
+    ("fever (-), cough (+), [rash] -", "negative"), ("+ nausea, - [vomiting]", "negative"), ("[rash] -", "positive"), ("? [UTI]", "neutralPossible"), ("Plan: - [metformin]\n- lisinopril", "positive"), ("He could not recall his [accident].", "positive")])
+def test_answers_denials_and_signs(text, want):
+    a, b = text.index("["), text.index("]") - 1
+    assert classify(text.replace("[", "").replace("]", ""), [(a, b)])[0].certainty == want
+
+
+@pytest.mark.parametrize("text, want", [
+    ("Prior DVT, now on [apixaban].", (None, "current")), ("Previously on lisinopril, currently takes [losartan].", (None, "current")), ("Prophylaxis for PCP with [Bactrim].", (None, "current")), ("Prophylaxis for [PCP] with Bactrim.", ("hypothetical", "current")), ("To prevent [stroke] with aspirin.", ("hypothetical", "current")),
+    ("Vaccinated against [influenza].", ("hypothetical", "current")), ("He was exposed to [tuberculosis].", ("hypothetical", "current")), ("Exposed to asbestos for years, developed [mesothelioma].", (None, "current")), ("Counselled about the signs of [preeclampsia].", ("hypothetical", "current")), ("Her daughter drives her to [dialysis].", (None, "current"))])
+def test_what_is_given_feared_or_taught(text, want):
+    a, b = text.index("["), text.index("]") - 1
+    got = classify(text.replace("[", "").replace("]", ""), [(a, b)])[0]
+    assert (got.conditionality, got.temporality) == want and got.certainty == "positive" and got.association == "subject"

@@ -64,6 +64,30 @@ def test_dates(text, start, end):
     assert [(x.start, x.end) for x in w] == [(start, end)]
 
 
+@pytest.mark.parametrize("text, start, end", [
+    ("12.05.2024", "2024-05-12", "2024-05-12"), ("since March", "2024-03-01", "2024-03-31"), ("in January", "2024-01-01", "2024-01-31"), ("on Monday", "2024-05-20", "2024-05-20"), ("on Friday", "2024-05-17", "2024-05-17"), ("Q3 2022", "2022-07-01", "2022-09-30"),
+    ("in the spring of 2015", "2015-03-01", "2015-05-31"), ("winter 2020", "2020-12-01", "2021-02-28"), ("over the weekend", "2024-05-18", "2024-05-19"), ("from 2015 to 2019", "2015-01-01", "2019-12-31"), ("(1998-2003)", "1998-01-01", "2003-12-31"), ("from 5/1 to 5/7", "2024-05-01", "2024-05-07"),
+    ("from May 2018 until March 2019", "2018-05-01", "2019-03-31"), ("in '09", "2009-01-01", "2009-12-31"), ("since 5/2", "2024-05-02", "2024-05-02")])
+def test_further_dates(text, start, end): assert [(x.start, x.end) for x in expressions(f"Pain {text}.", NOTE)] == [(start, end)]
+
+
+def test_times_of_a_life_and_what_came_later():
+    assert [(w.start, w.end) for w in expressions("Diabetes at age 45, asthma as a child, gout in his 50s.", NOTE, born=1961)] == [("2006-01-01", "2007-12-31"), ("1961-01-01", "1974-12-31"), ("2011-01-01", "2021-12-31")]
+    assert expressions("Diabetes at age 45, asthma as a child; jaundice at 3 weeks of age; pain from 8/10 to 4/10; two weeks later a rash.", NOTE) == []
+    assert [(w.start, w.end) for w in expressions("Fell on May 2, 2024; three days later fever.", NOTE)] == [("2024-05-02", "2024-05-02"), ("2024-05-05", "2024-05-05")]
+    assert [w.start for w in expressions("Intubated on 5/23.", NOTE, admitted=NOTE)] == ["2024-05-23"] and [w.start for w in expressions("Intubated on 5/23.", NOTE)] == ["2023-05-23"]
+
+
+@pytest.mark.parametrize("text, wanted", [
+    ("62-year-old man with [gout|Diagnosis] since age 30 and [asthma|Diagnosis] as a child. Her 70-year-old father is well.", {"asthma": ("1961-01-01", "1974-12-31")}), ("[Pneumonia|Diagnosis] in [January|Date].", {"Pneumonia": ("2024-01-01", "2024-01-31")}),
+    ("[Tonsillectomy|TreatmentName], [1985|Date].", {"Tonsillectomy": ("1985-01-01", "1985-12-31")}), ("[Tamoxifen|MedicationName] until 11/2012.", {"Tamoxifen": (None, "2012-11-30")}), ("On 2 May 2024 an [MRI|ExaminationName] showed a [meningioma|Diagnosis].", {"MRI": ("2024-05-02",) * 2, "meningioma": ("2024-05-02",) * 2}),
+    ("Appointment [6/22|Date] for [gout|Diagnosis].", {"gout": ("2024-05-20",) * 2}), ("A week ago [cough|SymptomOrSign], and 2 days later [fever|SymptomOrSign].", {"cough": ("2024-05-10", "2024-05-16"), "fever": ("2024-05-12", "2024-05-18")})])
+def test_events_at_them(text, wanted):
+    t, e = marked(text)
+    got = {e[v.entity].text: (v.start, v.end) for v in timeline(t, e, NOTE)}
+    assert {k: got[k] for k in wanted} == wanted
+
+
 def test_what_is_no_date():
     assert expressions("BP 120/80, took 2 tablets, 02/30/2020, room 2015", NOTE) == []
     assert [w.duration for w in expressions("cough for 3 days, x 2 weeks", NOTE)] == ["P3D", "P2W"]
@@ -88,6 +112,17 @@ def test_social_kinds_and_needs():
     assert [labels[k] for k in p.argmax(1)] == ["housing adverse", "transport adverse", "none"]
     found = social("Social History:\nHe was evicted last month and now lives in a shelter. Cannot afford food.\n\nFamily History:\nFather smoked.\n")
     assert {"housing", "food"} <= {s.kind for s in found} and not any(s.kind == "substance tobacco" for s in found)
+
+
+@pytest.mark.parametrize("text, wanted", [
+    ("Lost her job three weeks ago.", {("employment", True)}), ("Skips doses of insulin to save money.", {("finances", True)}), ("Missed his appointment because he had no ride.", {("transport", True)}), ("Feels unsafe at home; partner hits her.", {("relationship", True)}),
+    ("Power was shut off last month.", {("finances", True)}), ("Denies domestic violence.", {("relationship", False)}), ("He had no car accident.", set())])
+def test_needs_in_plain_words(text, wanted): assert {(s.kind, s.adverse) for s in social(text)} == wanted
+
+
+@pytest.mark.parametrize("text, wanted", [
+    ("Former smoker, quit in 2010, 20 pack-year history.", [("substance tobacco", "past", "20 pack-year")]), ("Smokes marijuana daily.", [("substance drug", "current", "daily")]), ("Smokes marijuana and cigarettes.", [("substance drug", "current", None), ("substance tobacco", "current", None)]), ("Drinks a glass of wine with dinner.", [("substance alcohol", "current", "a glass of wine with dinner")])])
+def test_substances_told_in_parts(text, wanted): assert sorted((s.kind, s.status, s.amount) for s in social(text) if s.kind.startswith("substance")) == wanted
 
 
 def test_swapped_demographics_change_nothing():

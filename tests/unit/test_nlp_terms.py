@@ -121,8 +121,8 @@ def test_links_prefer_the_dose_and_abstain():
 def test_a_clinical_drug_only_where_strength_and_route_agree():
     def code(name, dose="", route=""):
         return {c.code for c in link([Entity(0, 12, name, "MedicationName"), *([Entity(13, 20, dose, "Dosage")] if dose else []), *([Entity(21, 23, route, "MedicationRoute")] if route else [])], deep=False)[0].codes}
-    for args, wanted in ((("lisinopril", "5 mg"), {"29046"}), (("Zestril",), {"29046"}), (("lisinopril", "40mg", "PO"), {"197884"}), (("metformin", "850 mg"), set()), (("warfarin", "3 mg"), set()), (("Synthroid", "75 mcg"), {"966222"}), (("levothyroxine", "0.1 mg"), set()),
-                         (("Lasix", "40 mg"), {"313988"}), (("Lasix", "40 mg", "IV"), {"1719286"}), (("furosemide", "80 mg"), set()), (("vancomycin", "1 g", "IV"), {"1807513"}), (("enoxaparin", "80 mg", "SC"), set()), (("Percocet", "5/325 mg"), {"1049221"}), (("gabapentin", "10 mg/kg"), set())):
+    for args, wanted in ((("lisinopril", "5 mg"), {"29046"}), (("Zestril",), {"29046"}), (("lisinopril", "40mg", "PO"), {"197884"}), (("metformin", "850 mg"), {"6809"}), (("warfarin", "3 mg"), {"11289"}), (("Synthroid", "75 mcg"), {"966222"}), (("levothyroxine", "0.1 mg"), {"10582"}),
+                         (("Lasix", "40 mg"), {"313988"}), (("Lasix", "40 mg", "IV"), {"1719286"}), (("furosemide", "80 mg"), {"4603"}), (("vancomycin", "1 g", "IV"), {"1807513"}), (("enoxaparin", "80 mg", "SC"), {"67108"}), (("Percocet", "5/325 mg"), {"1049221"}), (("gabapentin", "10 mg/kg"), {"25480"})):
         assert code(*args) == wanted, args
 
 
@@ -132,8 +132,33 @@ def test_letters_types_and_codes_that_can_be_billed():
                          ("pancreatic carcinoma", "C25.9"), ("lung cancer", "C34.90"), ("type 2 diabetes", "E11.9"), ("diabetes type 1", "E10.9"), ("fever", "R50.9"), ("hemophilia B", "D67"),
                          ("hypoglycemia", "E16.2"), ("allergic rhinitis", "J30.9"), ("gastritis", "K29.70"), ("synovitis", "M65.90"), ("cancer", "C80.1"), ("neoplasm", "D49.9"), ("substance abuse", "F19.10"), ("acute hepatitis", "B17.9")):
         assert codes(name) == {wanted}, (name, codes(name))
-    assert not link([Entity(0, 10, "troponin I", "ExaminationName")], deep=False)[0].codes and SNOMED not in {c.system for c in link([Entity(0, 9, "secondary hypertension", "Diagnosis")], deep=False)[0].codes}
+    assert [c.code for c in link([Entity(0, 10, "troponin I", "ExaminationName")], deep=False)[0].codes] == ["10839-9"] and SNOMED not in {c.system for c in link([Entity(0, 9, "secondary hypertension", "Diagnosis")], deep=False)[0].codes}
     assert plain("Hepatitis A") != plain("hepatitis") and plain("fracture of a rib") == plain("rib fracture")
+
+
+def _check_digit(loinc: str) -> bool:
+    body, digit = loinc.split("-")
+    doubled = [int(c) * (2 - n % 2) for n, c in enumerate(reversed(body))]
+    return (10 - sum(d - 9 * (d > 9) for d in doubled) % 10) % 10 == int(digit)
+
+
+def test_common_medicines_and_tests_have_codes():
+    from healthlab.nlp.terms import LOINC, RXNORM, common
+    seen: dict = {}
+    for system, n in common():
+        assert _check_digit(n.code) if system == LOINC else n.code.isdigit(), n
+        assert seen.setdefault((system, plain(n.name)), n.code) == n.code, n # one name, one code
+    code = lambda name, label: [c.code for c in link([Entity(0, len(name), name, label)], deep=False)[0].codes][:1]
+    for name, wanted in (("Coumadin", "11289"), ("furosemide", "4603"), ("Z-Pak", "18631"), ("amoxicillin-clavulanate", "19711"), ("Toprol-XL", "6918"), ("Vicodin", "214182"), ("Lantus", "274783")): assert code(name, "MedicationName") == [wanted]
+    for name, wanted in (("alk phos", "6768-6"), ("SGPT", "1742-6"), ("platelet count", "777-3"), ("PTT", "14979-9"), ("sed rate", "4537-7"), ("CBC", "58410-2")): assert code(name, "ExaminationName") == [wanted]
+    assert code("erythromycin", "Allergen") == ["4053"] and RXNORM in {s for s, _ in common()}
+
+
+def test_a_loaded_release_takes_the_place_of_the_lists(tmp_path):
+    from healthlab.nlp.terms import RXNORM
+    store = Terms(tmp_path / "own.db")
+    store.load(RXNORM, [Name("1", "only this", True, "medication")], "RxNorm 2026")
+    assert {c for s, c, _ in terms(tmp_path / "own.db").find("furosemide") if s == RXNORM} == set() and terms(tmp_path / "own.db").releases()[RXNORM] == ("RxNorm 2026", 1)
 
 
 def test_every_entry_of_the_index_is_a_code_that_can_be_billed():
