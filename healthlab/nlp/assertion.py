@@ -309,6 +309,8 @@ def _taken(s: str, at: int, span: tuple[int, int]) -> bool:
 _ASKED = re.compile(r"(?:(?:has|have|was|were|is|are) )?(?:order(?:ed)?|repeat|recheck)\b", re.I)
 _SEEN_SINCE = re.compile(r"(?<!\w)(?!if\b)(?:(?!\b(?:if|when|until|for|since|because|will|unless)\b)[^.;,]){0,60}?\b(?:(?:was|were|is|are|came back|returned|remain\w*)\b(?! (?:pending|ordered|scheduled|planned|recommended|due|to|being|needed|advised|indicated|requested|awaited|in|not|also|still)\b)|(?:showed|shows|reveal(?:s|ed)|demonstrate[sd])\b)", re.I) # repeat potassium was 4.1: it is done
 
+_OPERATED = re.compile(r"\s*(?:and |or )?(?:[\w-]+ ){0,4}?(?:\w*(?:ectom(?:y|ies)|plast(?:y|ies)|otom(?:y|ies)|ostom(?:y|ies)|rrhaphy|pexy|desis|scop(?:y|ies)|ation|ion|osis)|cabg|pci|avr|mvr|stent\w*|surger(?:y|ies)|repair|replacement|bypass|transplant|orif|turp|graft\w*|pacemaker|icd|implant\w*|chemo\w*|radio\w*|xrt|c-section|cesarean)\b", re.I)
+
 def _when(pattern: re.Pattern, s: str, spans: list, reach: int = 160) -> list[bool]:
     cues = _cues(pattern, s, spans)
     out = [False] * len(spans)
@@ -319,7 +321,9 @@ def _when(pattern: re.Pattern, s: str, spans: list, reach: int = 160) -> list[bo
             if pattern is _FUTURE and _SEEN_SINCE.search(s, b, b + 90) and _ASKED.match(s, a): continue
             if pattern is _FUTURE and (m := re.compile(r"\b(?:for|because of|due to|given|to (?:evaluate|assess|identify|help|control|treat|document|determine|improve|exclude))\b").search(s, b, high)): high = m.start() # ordered for pain: the pain is not to come
             if pattern is _PAST and (m := _NOW.search(s, b, high)): high = m.start()
-            if re.match(r"s/p|status", s[a:b], re.I) and (m := re.search(r"\bwith\b", s[b:high])): high = b + m.start()
+            if re.match(r"s/p|status", s[a:b], re.I):
+                if m := re.search(r"\bwith\b", s[b:high]): high = b + m.start()
+                if m := next((m for m in re.finditer(r"[,;]", s[b:high]) if not _OPERATED.match(s, b + m.end())), None): high = b + m.start() # CAD s/p CABG 2015, diabetes
         else:
             low, high = max([a - reach, *(m.end() for m in _STARTS.finditer(s, 0, a))]), a
             if pattern is _PAST: low = max([low, *(y for h, x, y in cues if h == "F" and y <= a and re.match(r"s/p|status", s[x:y], re.I))]) # pain status post a fall in 2006

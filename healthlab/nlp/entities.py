@@ -64,8 +64,8 @@ def _genres(tagger: Tagger, y: np.ndarray) -> dict[str, float]:
 
 # %% ../../nbs/library/50_nlp/53_entities.ipynb #840905e6
 _PATTERNS = [(label, re.compile(p, re.I)) for label, p in (
-    ("Age", r"\b\d{1,3}[- ]?(?:years?|yrs?|y|months?|mos?|weeks?|days?)[- /]?(?:old|o)\b\.?|\b\d{1,3} ?y/?o\b|(?<=aged )\d{1,3}\b|(?<=age )\d{1,3}\b"),
-    ("Gender", r"\b(?:male|female|man|woman|boy|girl|gentleman|lady)\b"),
+    ("Age", r"\b\d{1,3}[- ]?(?:years?|yrs?|y|months?|mos?|weeks?|days?)[- /]?(?:old|o)\b\.?|\b\d{1,3} ?y/?o\b|(?<=aged )\d{1,3}\b|(?<=age )\d{1,3}\b|(?<![\d.])\b(?:[1-9]|[1-8]\d|9[0-3])(?=[MF]\b)"),
+    ("Gender", r"\b(?:male|female|man|woman|boy|girl|gentleman|lady)\b|(?<=\b\d)[MF]\b|(?<=\b\d\d)[MF]\b"),
     ("FamilyRelation", r"\b(?:(?:maternal|paternal) )?(?:grand(?:mother|father|parents?)|(?:half[- ]|step)?(?:brother|sister)s?|mother|father|son|daughter|siblings?|aunt|uncle|cousin|niece|nephew|wife|husband|spouse)\b"),
     ("SubstanceUse", r"\b(?:(?:current|active|former|ex-?|non-?|never|heavy|light|social)[- ]?smok(?:er|ed|ing)|smok(?:es|er|ed|ing)|tobacco(?: use)?|cigarettes?|alcohol(?:ic\b(?= ?[.,;)]|$)| use| abuse| dependence| consumption)?|etoh(?: use)?|drinks? (?:alcohol|beer|wine|liquor)|(?:illicit |recreational |iv )?drug use|marijuana|cannabis|cocaine|heroin|methamphetamines?|vap(?:es|ing)|chewing tobacco)\b"),
     ("SubstanceUseAmount", r"\b(?:\d+(?:\.\d+)?|one|two|three|half a|a|1/2)[- ](?:ppd|pack[- ]years?(?: history)?|packs?(?: of cigarettes)?(?: per day| a day| daily| per week|/day)?|drinks? (?:per|a|each) (?:day|week|month)|beers? (?:per|a) (?:day|week)|glasses? of wine (?:per|a) (?:day|week|night)|cigarettes? (?:per|a) day)|\b(?:occasional(?:ly)?|social(?:ly)?|daily|heavy|moderate)(?= (?:alcohol|drinker|etoh|marijuana|smoker))"),
@@ -197,10 +197,15 @@ def _whole(diseases: list[Entity], parts: list[Entity]) -> list[Entity]:
         if d.label == "Diagnosis" and len(there) > 1 and problem and all(d.start <= e.start and e.end <= d.end for e in there): out.append(Entity(d.start, d.end, d.text, problem[-1].label, d.score))
     return out
 
+_AFTER = re.compile(r"\s+s/p\s+", re.I)
+
 def _believed(text: str, found: list[Entity]) -> list[Entity]:
-    "The mentions under the categories their words can have."
-    out = []
+    "The mentions under the categories their words can have; two told in one breath apart: CAD s/p CABG."
+    out, parts = [], []
     for e in found:
+        if e.label in CORE and (m := _AFTER.search(e.text)): parts += [Entity(e.start, e.start + m.start(), e.text[:m.start()], e.label, e.score), Entity(e.start + m.end(), e.end, e.text[m.end():], e.label, e.score)]
+        else: parts.append(e)
+    for e in parts:
         if label := believable(text, e.start, e.end, e.label): e.label = label; out.append(e)
     return out
 
@@ -212,6 +217,8 @@ def _joined(text: str, found: list[Entity]) -> list[Entity]:
         if last and last.label == e.label and (e.label == "MeasurementUnit" and text[last.end:e.start] in (" ", "/", "") or re.fullmatch(r"[.,]?", text[last.end:e.start]) and text[last.end - 1].isdigit() and text[e.start].isdigit()):
             last.end, last.text = e.end, text[last.start:e.end]
         else: out.append(e)
+    for e in out:
+        if e.text.endswith("/") and len(e.text) > 2: e.end, e.text = e.end - 1, e.text[:-1]
     for e, after in zip(out, [*(e.start for e in out[1:]), len(text)]):
         if e.text.endswith("-") and (m := re.compile(r"\w+").match(text, e.end)) and m.end() <= after: e.end, e.text = m.end(), text[e.start:m.end()]
     return out
@@ -233,7 +240,7 @@ def _elsewhere_noted(ask, own: list[Entity], text: str) -> list[Entity]:
     diseases = sum(ask(.8, "bc5cdr"), [])
     found = [Entity(a, b, text[a:b], label, p) for a, b, label, p in (*signed(text), *phrases(text))]
     ruled = _ruled(text)
-    for more in ([e for e in ruled if e.label == "SubstanceUseAmount"], [e for e in own if e.score >= _SURE], ruled, _whole([e for e in diseases if e.score >= .9], cases), cases, diseases): found = _fill(found, more)
+    for more in ([e for e in ruled if e.label == "SubstanceUseAmount" or re.fullmatch(r"\d{1,2}|[MF]", e.text)], [e for e in own if e.score >= _SURE], ruled, _whole([e for e in diseases if e.score >= .9], cases), cases, diseases): found = _fill(found, more)
     return _joined(text, _prescribed(text, _fill(_believed(text, found), [Entity(a, b, text[a:b], label, p) for a, b, label, p in marked(text)])))
 
 def _merged(tagger, words, y, text: str) -> tuple[list[Entity], dict[str, float]]:

@@ -68,7 +68,10 @@ def beside(text: str,
         if m := _END.search(text, b, stop): stop = m.start()
         left = _LEFT.search(text, max(0, a - 40), a)
         found = [(*left.span(k), k, .9) for k in ("Dosage", "MedicationRoute") if left and left[k]] + _strengths(text, b, stop)
-        found += [(*m.span("x" if "x" in p.groupindex else 0), label, .9) for label, p in _BESIDE for m in p.finditer(text, b, stop)]
+        for label, p in _BESIDE:
+            for m in p.finditer(text, b, stop):
+                x, y = m.span("x" if "x" in p.groupindex else 0)
+                found.append((x, y - (text[y - 1] == "." and "." not in text[x:y - 1]), label, .9))
         for x in found:
             within = [s for s in sure if x[0] <= s[0] and s[1] <= x[1] and s[2] == x[2]] # every morning on an empty stomach
             if len(within) == 1 and within[0][:2] != x[:2]: sure.remove(within[0])

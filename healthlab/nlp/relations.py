@@ -221,7 +221,7 @@ def relate(text: str,
            *, lines: list | None = None # `sentences(text)` where already known
           ) -> list[Relation]:
     "The relations between entities, in order of their sources."
-    values = _numbered(text, entities, _attached(text, entities, ("ExaminationName",), EXAMINATION, 30, 0))
+    values = _numbered(text, entities, [r for r in _attached(text, entities, ("ExaminationName",), EXAMINATION, 30, 0) if r.kind != "TimeOfExamination" or not any(e.label in (*_PROBLEM, "TreatmentName", "MedicationName") for e in entities[r.target + 1:r.source])])
     out = values + _units(text, entities, values)
     out += _dosed(text, entities)
     out += _attached(text, entities, _PROBLEM, CONDITION, 25, 25)

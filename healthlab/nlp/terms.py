@@ -4,7 +4,6 @@
 __all__ = ['ATC', 'UMLS', 'plain', 'Name', 'Terms', 'icd10cm', 'common', 'catalogue', 'terms']
 
 # %% ../../nbs/library/50_nlp/54_terms.ipynb #1029c042
-import csv
 import re
 import sqlite3
 import threading
@@ -18,6 +17,7 @@ from ..core.errors import HealthlabError, InputError
 from ..core.settings import settings
 from ..hospital.catalogue import ICD10CM, LOINC, RXNORM, SNOMED, table
 from .names import LEARNT, index, learnt
+from .plausible import common_rows
 
 ATC, UMLS = "http://www.whocc.no/atc", "http://www.nlm.nih.gov/research/umls"
 
@@ -116,9 +116,8 @@ def icd10cm() -> Iterator[Name]:
 def common() -> Iterator[tuple[str, Name]]:
     "(system, name) of common medicines' ingredients and common tests."
     for system, file, key, kind in ((RXNORM, "rxnorm_ingredients", "rxcui", "medication"), (LOINC, "loinc_tests", "loinc", "examination")):
-        with (LEARNT.parent / f"{file}.csv").open(encoding="utf-8", newline="") as f:
-            for r in csv.DictReader((line for line in f if not line.startswith("#")), delimiter="|"):
-                for name in dict.fromkeys((r["name"], *filter(None, r["names"].split(";")))): yield system, Name(r[key], name, name == r["name"], kind)
+        for r in common_rows(file):
+            for name in dict.fromkeys((r["name"], *filter(None, r["names"].split(";")))): yield system, Name(r[key], name, name == r["name"], kind)
 
 _TESTS = frozenset("colonoscopy mammogram echo ecg cxr cthead ctabd hipxr spirometry obultrasound".split())
 

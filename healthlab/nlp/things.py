@@ -63,7 +63,7 @@ def things(text: str # any text
 # %% ../../nbs/library/50_nlp/52a_things.ipynb #342c0758
 _TO = r"(?: to (?:medications?|medicines?|drugs?|food))?(?:[ \t]*(?:/|&|and)[ \t]*(?:ADRs?|(?:adverse )?(?:drug )?reactions?|intolerances?|sensitivities|side effects))?(?:[ \t]*\([^()\n]{1,30}\))?"
 _HEAD = rf"(?:(?:drug|medication|medicine|food|known)[ /])?allerg(?:ies|y){_TO}"
-_LISTS = re.compile(rf"(?<![\w/-])(?:{_HEAD}[ \t]*:|(?:(?<=\n)|(?<=[.;] )|\A)(?:(?:drug |medication )?intolerances?|adverse (?:drug )?(?:reactions?|events?)|ADRs?|{_HEAD}[ \t]+[-–])[ \t]*:?)[ \t,]*(?P<listed>[^\n.]{{2,300}})"
+_LISTS = re.compile(rf"(?<![\w/-])(?:{_HEAD}[ \t]*:|(?:(?<=\n)|(?<=[.;] )|\A)(?:(?:drug |medication )?intolerances?|adverse (?:drug )?(?:reactions?|events?)|ADRs?|{_HEAD}[ \t]+[-–]|ALL(?=[ \t]*:))[ \t]*:?)[ \t,]*(?P<listed>[^\n.]{{2,300}})"
     r"|\b(?:allerg(?:ic|y|ies)(?: or sensitive)?(?: reactions?)?|hypersensitiv(?:e|ity|ities)|sensitivit(?:y|ies)|anaphyla(?:xis|ctic)|intoleran(?:t|ces?)) to:?\s+(?P<said>[^.;:\n]{2,200})"
     rf"|(?:^|\n)[#* \t]*(?:ALL|{_HEAD})[* \t]*:?[* \t]*\n(?:[-=]{{3,}}\n|[ \t]*\n(?=[ \t]*[|*•-]))?(?P<below>(?:[^\n]{{2,100}}\n?){{1,12}})", re.I)
 _BEFORE = re.compile(r"\b(?P<word>penicillin|PCN|sulfa|latex|iodine|(?:iv |intravenous )?contrast(?: dye)?|(?:tree )?nuts?|peanuts?|shellfish|shrimp|fish|eggs?|milk|wheat|soy|gluten|pollen|ragweed|grass|dust(?: mites?)?|mold|cat|dog|pet|bee(?: stings?| venom)?|wasp|nickel|(?:adhesive )?tape|aspirin|codeine)[ -](?:allerg(?:y|ies|ic)|anaphylaxis|hypersensitivity)\b", re.I)
@@ -103,7 +103,7 @@ def allergens(text: str # any text
              ) -> list[tuple[int, int]]: # (start, end), in order, without overlaps
     "What the text calls an allergen."
     found = {(m.start("word"), m.end("word")) for m in _BEFORE.finditer(text)}
-    if "llerg" not in text and not re.search(r"allerg|sensitiv|anaphyla|intoleran|adverse|\bADRs?\b|^\W*all\W*$", text, re.I | re.M): return sorted(found)
+    if "llerg" not in text and not re.search(r"allerg|sensitiv|anaphyla|intoleran|adverse|\bADRs?\b|^\W*all\W*$|\ball[ \t]*:", text, re.I | re.M): return sorted(found)
     for m in _LISTS.finditer(text):
         name = next(k for k in ("listed", "said", "below") if m[k])
         said, at = re.sub(r"\([^()]*\)?", lambda p: " " * len(p[0]), m[name]), m.start(name)

@@ -234,11 +234,22 @@ def _parted(text: str, e: Entity, w: When, others: list[Entity]) -> bool:
         if low <= o.start and o.end <= high: between = between.replace(o.text, " ", 1)
     return any(low <= o.start and o.end <= high for o in others) and bool(re.search(r"[^\W\d_]", re.sub(r"\b(?:and|or|with|of|for|x|the|on|in|since|over|a|an|any|new|which|that|show(?:s|ed|ing)|reveal(?:s|ed|ing)|demonstrat(?:es|ed|ing)|found|confirm(?:s|ed|ing)|identified|negative|positive)\b", "", between, flags=re.I)))
 
+_GLUED = re.compile(r"[\s(]{1,2}|\s?,\s")
+_LINKED = re.compile(r"\s(?:in|on|since|from|dated|of)\s(?:the\s)?")
+
+def _owned(text: str, e: Entity, w: When, others: list[Entity]) -> bool:
+    "Whether a time stands right behind another event and is only that one's: T2DM, CAD s/p CABG 2015, CKD."
+    owner = next((o for o in others if o.end <= w.begin and (_GLUED.fullmatch(text, o.end, w.begin) or _LINKED.fullmatch(text, o.end, w.begin))), None)
+    if e.end <= w.begin and re.match(r"\s+of\b", text[w.stop:w.stop + 5]): return True # 3 days of dyspnea
+    if owner is None or w.duration: return False
+    if e.start >= w.stop: return bool(re.match(r"\s*[,;)]", text[w.stop:e.start])) and not re.match(r"\s*[,;)]+\s*(?:and|with|showing|which|when)\b", text[w.stop:e.start], re.I)
+    return e.end <= owner.start and bool(_GLUED.fullmatch(text, owner.end, w.begin)) and not re.match(r"(?:for|over|in|since|during|x|on|the)\b", w.text, re.I) and bool(re.search(r"[,;(]|\bs/p\b|status post", text[e.end:owner.start], re.I))
+
 def _nearest(text: str, e: Entity, found: list[When], low: int, high: int, others: list[Entity] = ()) -> When | None:
     best, far = None, 9999
     for w in found:
         if w.begin < low or w.stop > high or (w.begin < e.end and e.start < w.stop and w.stop - w.begin > e.end - e.start): continue
-        if _parted(text, e, w, others): continue
+        if _parted(text, e, w, others) or _owned(text, e, w, others): continue
         between = text[min(e.end, w.stop):max(e.start, w.begin)]
         d = len(between) + 40 * len(re.findall(r";|\bbut\b|\bwho\b|\bwhich\b|\band (?:has|had|was|is)\b", between)) + (15 if w.begin < e.start and not re.match(r"^[^.]*$", between) else 0) + (0 if w.begin > e.end else 8)
         if w.begin >= e.end and re.search(r"later|after|following|next", w.text) and re.match(r"\s*(?:[,;]|and\b|then\b)", between): d += 60 # a cough, and two days later fever

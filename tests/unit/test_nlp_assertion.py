@@ -585,7 +585,7 @@ def test_answers_denials_and_signs(text, want):
 
 
 @pytest.mark.parametrize("text, want", [
-    ("Prior DVT, now on [apixaban].", (None, "current")), ("Previously on lisinopril, currently takes [losartan].", (None, "current")), ("Prophylaxis for PCP with [Bactrim].", (None, "current")), ("Prophylaxis for [PCP] with Bactrim.", ("hypothetical", "current")), ("To prevent [stroke] with aspirin.", ("hypothetical", "current")),
+    ("Prior DVT, now on [apixaban].", (None, "current")), ("CAD s/p CABG 2015, [diabetes] and gout.", (None, "current")), ("S/p appendectomy, [hysterectomy] 2010.", (None, "past")), ("Previously on lisinopril, currently takes [losartan].", (None, "current")), ("Prophylaxis for PCP with [Bactrim].", (None, "current")), ("Prophylaxis for [PCP] with Bactrim.", ("hypothetical", "current")), ("To prevent [stroke] with aspirin.", ("hypothetical", "current")),
     ("Vaccinated against [influenza].", ("hypothetical", "current")), ("He was exposed to [tuberculosis].", ("hypothetical", "current")), ("Exposed to asbestos for years, developed [mesothelioma].", (None, "current")), ("Counselled about the signs of [preeclampsia].", ("hypothetical", "current")), ("Her daughter drives her to [dialysis].", (None, "current"))])
 def test_what_is_given_feared_or_taught(text, want):
     a, b = text.index("["), text.index("]") - 1

@@ -60,3 +60,15 @@ def test_dosages_as_fhir():
     dose = found["MedicationStatement"]["dosage"][0]
     assert dose["asNeededBoolean"] is True and dose["doseAndRate"][0]["doseQuantity"] == {"value": 50.0, "unit": "mg"} and "q6h as needed" in dose["text"]
     assert found["Observation"]["valueQuantity"] == {"value": 2.9, "unit": "mmol/L"} and found["Observation"]["interpretation"] == [{"text": "low"}]
+
+
+def test_shorthand_of_the_emergency_room():
+    d = analyze("CC: abd pain\nHPI: 34F p/w RLQ pain, n/v x3. All: PCN -> hives. SH: -tob, -etoh, -drugs.\nVS: T 37.9 HR 108 BP 112/68\nPE: soft abdomen.\nA/P: d/c home on Keflex 500 QID x 10d.", dates=["2024-06-15"])[0]
+    found = {e.text: e.label for e in d.entities}
+    assert {k: found.get(k) for k in ("34", "F", "n/v", "PCN", "BP", "Keflex")} == {"34": "Age", "F": "Gender", "n/v": "SymptomOrSign", "PCN": "Allergen", "BP": "ExaminationName", "Keflex": "MedicationName"}
+    assert not {"CC", "PE", "SH", "HPI"} & found.keys() and {(s.kind, s.status) for s in d.social} == {("substance tobacco", "never"), ("substance alcohol", "never"), ("substance drug", "never")}
+
+
+def test_common_medicines_are_known_by_name():
+    found = {e.text: e.label for e in analyze("He has taken Avandia and miralax for years; digoxin level was 1.2, ASA class 3. CAD s/p CABG in 2015.")[0].entities}
+    assert found["Avandia"] == found["miralax"] == "MedicationName" and found["digoxin level"] == "ExaminationName" and (found["CAD"], found["CABG"]) == ("Diagnosis", "TreatmentName")
