@@ -63,9 +63,10 @@ def _genres(tagger: Tagger, y: np.ndarray) -> dict[str, float]:
     return dict(zip(names, map(float, p)))
 
 # %% ../../nbs/library/50_nlp/53_entities.ipynb #840905e6
+_GAUGE = r"(?! (?:foley|coude|catheter|sheath|pigtail|ng|og|chest|tube|nephrostomy|drain|french)\b)" # 16F Foley: a size
 _PATTERNS = [(label, re.compile(p, re.I)) for label, p in (
-    ("Age", r"\b\d{1,3}[- ]?(?:years?|yrs?|y|months?|mos?|weeks?|days?)[- /]?(?:old|o)\b\.?|\b\d{1,3} ?y/?o\b|(?<=aged )\d{1,3}\b|(?<=age )\d{1,3}\b|(?<![\d.])\b(?:[1-9]|[1-8]\d|9[0-3])(?=[MF]\b)"),
-    ("Gender", r"\b(?:male|female|man|woman|boy|girl|gentleman|lady)\b|(?<=\b\d)[MF]\b|(?<=\b\d\d)[MF]\b"),
+    ("Age", r"\b\d{1,3}[- ]?(?:years?|yrs?|y|months?|mos?|weeks?|days?)[- /]?(?:old|o)\b\.?|\b\d{1,3} ?y/?o\b|(?<=aged )\d{1,3}\b|(?<=age )\d{1,3}\b|(?<![\d.])\b(?:[1-9]|[1-8]\d|9[0-3])(?=[MF]\b" + _GAUGE + r")"),
+    ("Gender", r"\b(?:male|female|man|woman|boy|girl|gentleman|lady)\b|(?<=\b\d)[MF]\b" + _GAUGE + r"|(?<=\b\d\d)[MF]\b" + _GAUGE),
     ("FamilyRelation", r"\b(?:(?:maternal|paternal) )?(?:grand(?:mother|father|parents?)|(?:half[- ]|step)?(?:brother|sister)s?|mother|father|son|daughter|siblings?|aunt|uncle|cousin|niece|nephew|wife|husband|spouse)\b"),
     ("SubstanceUse", r"\b(?:(?:current|active|former|ex-?|non-?|never|heavy|light|social)[- ]?smok(?:er|ed|ing)|smok(?:es|er|ed|ing)|tobacco(?: use)?|cigarettes?|alcohol(?:ic\b(?= ?[.,;)]|$)| use| abuse| dependence| consumption)?|etoh(?: use)?|drinks? (?:alcohol|beer|wine|liquor)|(?:illicit |recreational |iv )?drug use|marijuana|cannabis|cocaine|heroin|methamphetamines?|vap(?:es|ing)|chewing tobacco)\b"),
     ("SubstanceUseAmount", r"\b(?:\d+(?:\.\d+)?|one|two|three|half a|a|1/2)[- ](?:ppd|pack[- ]years?(?: history)?|packs?(?: of cigarettes)?(?: per day| a day| daily| per week|/day)?|drinks? (?:per|a|each) (?:day|week|month)|beers? (?:per|a) (?:day|week)|glasses? of wine (?:per|a) (?:day|week|night)|cigarettes? (?:per|a) day)|\b(?:occasional(?:ly)?|social(?:ly)?|daily|heavy|moderate)(?= (?:alcohol|drinker|etoh|marijuana|smoker))"),

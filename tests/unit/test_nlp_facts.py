@@ -67,7 +67,7 @@ def test_dates(text, start, end):
 @pytest.mark.parametrize("text, start, end", [
     ("12.05.2024", "2024-05-12", "2024-05-12"), ("since March", "2024-03-01", "2024-03-31"), ("in January", "2024-01-01", "2024-01-31"), ("on Monday", "2024-05-20", "2024-05-20"), ("on Friday", "2024-05-17", "2024-05-17"), ("Q3 2022", "2022-07-01", "2022-09-30"),
     ("in the spring of 2015", "2015-03-01", "2015-05-31"), ("winter 2020", "2020-12-01", "2021-02-28"), ("over the weekend", "2024-05-18", "2024-05-19"), ("from 2015 to 2019", "2015-01-01", "2019-12-31"), ("(1998-2003)", "1998-01-01", "2003-12-31"), ("from 5/1 to 5/7", "2024-05-01", "2024-05-07"),
-    ("from May 2018 until March 2019", "2018-05-01", "2019-03-31"), ("in '09", "2009-01-01", "2009-12-31"), ("since 5/2", "2024-05-02", "2024-05-02")])
+    ("from May 2018 until March 2019", "2018-05-01", "2019-03-31"), ("between 2019 and 2020", "2019-01-01", "2020-12-31"), ("in '09", "2009-01-01", "2009-12-31"), ("since 5/2", "2024-05-02", "2024-05-02")])
 def test_further_dates(text, start, end): assert [(x.start, x.end) for x in expressions(f"Pain {text}.", NOTE)] == [(start, end)]
 
 
@@ -75,6 +75,7 @@ def test_times_of_a_life_and_what_came_later():
     assert [(w.start, w.end) for w in expressions("Diabetes at age 45, asthma as a child, gout in his 50s.", NOTE, born=1961)] == [("2006-01-01", "2007-12-31"), ("1961-01-01", "1974-12-31"), ("2011-01-01", "2021-12-31")]
     assert expressions("Diabetes at age 45, asthma as a child; jaundice at 3 weeks of age; pain from 8/10 to 4/10; two weeks later a rash.", NOTE) == []
     assert [(w.start, w.end) for w in expressions("Fell on May 2, 2024; three days later fever.", NOTE)] == [("2024-05-02", "2024-05-02"), ("2024-05-05", "2024-05-05")]
+    assert [w.start for w in expressions("Strokes in 2010 and 2015.", NOTE)][:1] == ["2010-01-01"] and expressions("Strokes in 2010 and 2015.", NOTE)[0].end == "2010-12-31"
     assert [w.start for w in expressions("Intubated on 5/23.", NOTE, admitted=NOTE)] == ["2024-05-23"] and [w.start for w in expressions("Intubated on 5/23.", NOTE)] == ["2023-05-23"]
 
 

@@ -29,6 +29,7 @@ def test_what_ends_what_is_said_of_a_medicine():
     def said(text, *names): return [text[a:b] for a, b, *_ in beside(text, [(text.index(n), text.index(n) + len(n)) for n in names], [text.index("urine")] if "urine" in text else [])]
     assert said("aspirin was given. He ate 2 g of salt daily", "aspirin") == [] and said("aspirin, urine 300 mL daily", "aspirin") == [] and said("started aspirin 6/10", "aspirin") == []
     assert said("normal saline, then IV heparin", "saline", "heparin") == ["IV"] and said("20 units of insulin", "insulin") == ["20 units"] and said("2 g ceftriaxone", "ceftriaxone") == ["2 g"]
+    assert said("Tylenol OD last night", "Tylenol") == [] and said("timolol OD daily", "timolol") == ["OD", "daily"] and said("digoxin with PR prolongation", "digoxin") == []
     assert attribute("cream") == "MedicationForm" and attribute("SL") == "MedicationRoute" and attribute("aspirin") == attribute("") == ""
 
 
@@ -67,6 +68,11 @@ def test_shorthand_of_the_emergency_room():
     found = {e.text: e.label for e in d.entities}
     assert {k: found.get(k) for k in ("34", "F", "n/v", "PCN", "BP", "Keflex")} == {"34": "Age", "F": "Gender", "n/v": "SymptomOrSign", "PCN": "Allergen", "BP": "ExaminationName", "Keflex": "MedicationName"}
     assert not {"CC", "PE", "SH", "HPI"} & found.keys() and {(s.kind, s.status) for s in d.social} == {("substance tobacco", "never"), ("substance alcohol", "never"), ("substance drug", "never")}
+
+
+def test_a_size_is_no_age():
+    found = {e.text: e.label for e in analyze("34F with a 16F Foley catheter, protein +, temperature 98F.")[0].entities}
+    assert found.get("34") == "Age" and found.get("16") != "Age" and found.get("98") != "Age"
 
 
 def test_common_medicines_are_known_by_name():
