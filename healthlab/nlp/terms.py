@@ -153,7 +153,7 @@ _OWN = "starter set 2" # of the hospital's catalogue and the lists of common med
 def _edition() -> str:
     "What the starter set of ICD-10-CM is made from."
     from importlib.metadata import version
-    return f"simple-icd-10-cm {version('simple-icd-10-cm')}, learnt names {LEARNT.stat().st_size if LEARNT.is_file() else 0:x}, {len(index())} entries of the index, form 9"
+    return f"simple-icd-10-cm {version('simple-icd-10-cm')}, learnt names {LEARNT.stat().st_size if LEARNT.is_file() else 0:x}, {len(index())} entries of the index, form 10"
 
 def _start(store: Terms):
     "The starter set: ICD-10-CM and the catalogue; systems of the catalogue alone are marked as such."
