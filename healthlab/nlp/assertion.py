@@ -333,7 +333,7 @@ def _when(pattern: re.Pattern, s: str, spans: list, reach: int = 160) -> list[bo
     return out
 
 # %% ../../nbs/library/50_nlp/52_assertion.ipynb #6464ba0f
-_GONE = r"(?:resolved(?! to (?:only|just|a|one|an)\b)|subsided|disappeared|vanished|abated|ceased|dissipated|remitted|cleared(?! (?:for|by|to|him|her|the)\b)|cured|relieved(?! (?:by|with|for|when|only|on|upon|after|if|some)\b)|absorbed(?! (?:by|in|into|from)\b)|went away|gone away|normali[sz]ed(?! (?:by|the|his|her|their)\b)|(?:fully|completely|entirely|totally) (?:improved|recovered|healed|regressed|reversed|settled)|(?:improved|recovered|healed|regressed|reversed|settled) (?:fully|completely|entirely|totally))"
+_GONE = r"(?:resolved(?! to (?:only|just|a|one|an)\b)|subsided|disappeared|vanished|abated|ceased|dissipated|remitted|cleared(?! (?:for|by|to|him|her|the)\b)|cured|relieved(?! (?:by|with|for|when|only|on|upon|after|if|some|his|her|their|the|most|all|much)\b)|absorbed(?! (?:by|in|into|from)\b)|went away|gone away|normali[sz]ed(?! (?:by|the|his|her|their)\b)|(?:fully|completely|entirely|totally) (?:improved|recovered|healed|regressed|reversed|settled)|(?:improved|recovered|healed|regressed|reversed|settled) (?:fully|completely|entirely|totally))"
 _SLOWLY = r"(?:(?:\w+ly|since|then|now|all|also|soon|thus|both|once|again|well|quite) ){0,4}"
 _OVER = re.compile("|".join((
     r"(?P<N>(?:^|[,;:(]|\b(?:a|an|the|his|her|with|of|and|for)) ?(?:now |recently |since )?resolved (?=[a-z]))",

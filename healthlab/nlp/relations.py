@@ -153,15 +153,29 @@ def measured(text: str, entities: list[Entity]) -> list[Entity]:
     return sorted([e for e in entities if e.label != "MeasurementUnit" or not taken.intersection(range(e.start, e.end))] + more, key=lambda e: (e.start, e.end))
 
 # %% ../../nbs/library/50_nlp/56_relations.ipynb #44847ea6
-_TREATS = re.compile(r"^[^.;]*\b(?:for|to treat|treat(?:s|ed|ment of)|given for|because of|controls?|relieves?|indicated for|therapy of|prophylaxis (?:of|against)|managed with|prevent(?:s|ion of)?|(?:improved?|resolved|controlled|treated|relieved) (?:with|by|on|after)|in (?:patients|the treatment) (?:with|of)|responded to|continue|stable on|cont)\b[^.;]*$", re.I)
+_TREATS = re.compile(r"^[^.;]*\b(?:for|to treat|treat(?:s|ed|ment of)|given for|because of|controls?|relieve[sd]|alleviat(?:es|ed)|help(?:s|ed)|indicated for|therapy of|prophylaxis (?:of|against)|managed with|prevent(?:s|ion of)?|(?:improved?|resolved|controlled|treated|relieved) (?:with|by|on|after)|in (?:patients|the treatment) (?:with|of)|responded to|continue|stable on|cont)\b[^.;]*$", re.I)
 _CAUSES = re.compile(r"\b(?:caus(?:es|ed|ing)|induc(?:es|ed|ing)|led to|leading to|result(?:s|ed|ing) in|complicated by|develop(?:s|ed|ing)?|associated with|produced|triggered|provoked|precipitated|-induced|-associated|-related|followed by|side effects?|adverse|toxicity)\b", re.I)
-_CAUSED = re.compile(r"(?:\b(?:caused by|induced by|due to|secondary to|after (?:taking|starting|receiving|administration of)|from|because of|attributed to|related to|following|associated with|produced by|as a (?:side effect|result|complication) of)\b|\bafter\b)", re.I)
+_CAUSED = re.compile(r"(?:\b(?:caused by|induced by|due to|secondary to|after (?:taking|starting|receiving|administration of)|from|because of|attributed to|related to|following|in the setting of|associated with|produced by|as a (?:side effect|result|complication) of)\b|\bafter\b)", re.I)
 _ALLERGIC = re.compile(r"^\s*(?:\(|-|–|:|\||causes?|caused|=|→|with|gives?)\s*(?:[\w ]{0,12}?)$", re.I)
 _ON = re.compile(r"^\s*\(?(?:(?:(?:is|was|been|has been|remains?|currently|now|presently|still|stable|stably|well|well[- ]controlled|controlled|managed|maintained|treated|rate[- ]controlled|in remission|started|restarted|continued|placed|kept|and|put)\s*,?\s+)*)on\s+(?:(?:home|chronic|long[- ]term|daily|low[- ]dose|high[- ]dose|oral|po|iv|lifelong|his|her|their|the|a)\s+)*$", re.I)
 _REACTION = re.compile(r"rash|hives|urticaria|itch|prurit|swelling|oedema|edema|bleed|hemorrhag|haemorrhag|bruis|cough|diarrh|nausea|vomit|dizz|myalgia|rhabdo|hypoglyc|hypotens|hyperkal|hypokal|hyponat|bradycard|toxicity|somnol|sedat|confus|deliri|anaphyl|penia|agranulocyt|hepatitis|pancreatitis|stevens|lactic|hematuria|epistaxis|melena|\bfalls?\b|syncope|\baki\b|kidney injury|renal failure", re.I)
 _NEWLY = re.compile(r"\b(?:develop(?:s|ed|ing)?|new(?:[- ]onset)?|experienc(?:es|ed|ing)|broke out|got|had|worsening|worsened)\s+(?:(?:an?|the|some|severe|mild|diffuse|new|acute|significant|\w+y|\w+ic)\s+)*$", re.I)
 _FILLER = re.compile(r"(?:[\s,/&+()\"'-]|\b(?:and|or|as well as|plus|with|both|then|the|an?|his|her|some|severe|mild|moderate|acute|new|significant|use of|therapy|treatment|which|that|this|it|he|she|patient|was|were|is|are|has|have|had|been|be|likely|probably|possibly|presumably|perhaps|thought to|felt to|believed to|may|might|can|could|also|subsequently|later|initially|reportedly|ha[ds] (?:been )?)\b)*")
 _FAR = 90
+
+# metformin was stopped because of diarrhea; of the kidneys' failure it is seldom the cause
+_STOPPED = re.compile(r"[^.;]{0,40}?\b(?:discontinued|stopped|d/c'?d|switched|(?:not|un)[- ]?(?:able to )?tolerated?|intolerant)\b[^.;,]{0,30}?\b(?:due to|because of|secondary to|owing to|for|after)\s+(?:(?:an?|the|his|her|severe|mild|worsening|persistent|new|significant)\s+)*$", re.I)
+_STOPS, _WHY = re.compile(r"\b(?:discontinued?|discontinuing|stop(?:ped|ping)?|d/c(?:'?d)?|switched from|off)\s+(?:(?:the|his|her|their)\s+)?$", re.I), re.compile(r"\s*(?:due to|because of|secondary to|owing to)\s+(?:(?:an?|the|his|her|severe|mild|worsening|persistent|new|significant)\s+)*$", re.I)
+_KIDNEY = re.compile(r"\baki\b|kidney|renal", re.I)
+
+def _stopped(text: str, drug: Entity, problem: Entity, words: str) -> bool:
+    "Whether a medicine told first was stopped for what it may have done."
+    if not _REACTION.search(problem.text) or _KIDNEY.search(problem.text): return False
+    return bool(_STOPPED.match(words)) or bool(_WHY.match(words) and _STOPS.search(text, max(0, drug.start - 24), drug.start))
+
+def _others_aim(text: str, entities: list[Entity], i: int, j: int) -> bool:
+    "Whether each of two medicines has its own purpose: lisinopril for hypertension and atorvastatin for hyperlipidemia."
+    return any(e.label in ("MedicationName", "TreatmentName") and re.search(r"\bfor\b", text[entities[i].end:e.start]) and re.search(r"\bfor\b", text[e.end:entities[j].start]) for e in entities[i + 1:j])
 
 def _clear(text: str, entities: list[Entity], a: int, b: int, m: re.Match, x: int, y: int) -> bool:
     "Whether a cue (`m`, in the words between entities `a` and `b`, from place `x` to `y`) joins the two: no comma opens another clause between them, and another medicine only in one list with theirs."
@@ -207,10 +221,12 @@ def _acts(text: str, entities: list[Entity], members: list[int]) -> list[Relatio
                 left, right = sorted((i, j))
                 harm = _CAUSES.search(words) if first else not _TREATS.match(words) and _CAUSED.search(words)
                 harm = harm and b.assertion.certainty != "negative" and not (not first and _RELIEF.search(text, max(0, b.start - 40), b.start)) and _clear(text, entities, left, right, harm, entities[left].end, entities[right].start)
+                caused = first and _CAUSES.search(words)
+                harm = harm or first and a.label == "MedicationName" and b.assertion.certainty != "negative" and _stopped(text, a, b, words)
                 on = not first and not harm and _ON.match(words) # AF on apixaban; a rash on amoxicillin is told from it by what it is and by that it is new
                 if on and _REACTION.search(b.text): harm, on = _NEWLY.search(text, max(0, b.start - 60), b.start) is not None, False
                 if harm: out.append(Relation("AdverseEventOfMedication" if a.label == "MedicationName" else "CausesCondition", j if a.label == "MedicationName" else i, i if a.label == "MedicationName" else j, .7))
-                elif on and not re.search(r"room air|\bra\b|exam|exertion", a.text, re.I) or (_TREATS.match(words) and (first or not re.search(r"\bfor\b", words, re.I))) or (not first and re.match(r"^\s*[:\-–.]\s*(?:(?:continue|cont|stable on|start(?:ed)?|on|will treat with|treated with)\s*)?$", words, re.I)):
+                elif on and not re.search(r"room air|\bra\b|exam|exertion", a.text, re.I) or (_TREATS.match(words) and not caused and (not _others_aim(text, entities, i, j) if first else not re.search(r"\bfor\b", words, re.I))) or (not first and re.match(r"^\s*[:\-–.]\s*(?:(?:continue|cont|stable on|start(?:ed)?|on|will treat with|treated with)\s*)?$", words, re.I)):
                     if a.assertion.certainty == "positive" and (b.assertion.certainty != "negative" or b.assertion.ended) and not re.search(r"\bnot\b(?! only)", words, re.I): out.append(Relation("TreatsCondition", i, j, .8))
             elif _CAUSING.search(words) if first else _owes(entities, j, i, words): out.append(Relation("CausesCondition", i, j, .7))
     return out

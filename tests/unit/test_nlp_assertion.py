@@ -578,7 +578,7 @@ def test_what_is_held_for_another_less_than_before_or_under_a_condition(text, wa
 @pytest.mark.parametrize("text, want", [
     ("She denies that she has had any [chest pain].", "negative"), ("Patient's mother denies that he has had [fever].", "negative"), ("[Chest pain] denied. Dyspnea endorsed.", "negative"), ("[Cyanosis] absent.", "negative"), ("[Lymphadenopathy]: none palpable.", "negative"),
     ("The patient does not recall ever having [shingles].", "negative"), ("[Pneumonia] unlikely given no fever.", "negativePossible"), ("Unlikely to be [angina].", "negativePossible"), ("Rather than pneumonia this appears to be [heart failure].", "positivePossible"), ("Rather than surgery, he chose [radiation].", "positive"),
-    ("fever (-), cough (+), [rash] -", "negative"), ("+ nausea, - [vomiting]", "negative"), ("[rash] -", "positive"), ("? [UTI]", "neutralPossible"), ("Plan: - [metformin]\n- lisinopril", "positive"), ("He could not recall his [accident].", "positive")])
+    ("fever (-), cough (+), [rash] -", "negative"), ("+ nausea, - [vomiting]", "negative"), ("[rash] -", "positive"), ("? [UTI]", "neutralPossible"), ("Plan: - [metformin]\n- lisinopril", "positive"), ("He could not recall his [accident].", "positive"), ("[Ibuprofen] relieved his back pain.", "positive"), ("[Pain] was relieved.", "negative")])
 def test_answers_denials_and_signs(text, want):
     a, b = text.index("["), text.index("]") - 1
     assert classify(text.replace("[", "").replace("]", ""), [(a, b)])[0].certainty == want

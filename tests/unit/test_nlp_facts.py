@@ -244,3 +244,13 @@ def test_substances_and_roofs_in_prose(text, want):
 
 def test_a_range_of_cigarettes_is_one_amount():
     assert [s.amount for s in social("Smoked 10-15 cigarettes per day until 2019.")] == ["10-15 cigarettes per day"]
+
+
+@pytest.mark.parametrize("text, wanted", [
+    ("Metformin was discontinued due to diarrhea.", {("AdverseEventOfMedication", "diarrhea", "Metformin")}), ("Discontinue hydrochlorothiazide because of hyponatremia.", {("AdverseEventOfMedication", "hyponatremia", "hydrochlorothiazide")}), ("Metformin was stopped because of AKI.", set()),
+    ("He takes lisinopril for hypertension and atorvastatin for hyperlipidemia.", {("TreatsCondition", "lisinopril", "hypertension"), ("TreatsCondition", "atorvastatin", "hyperlipidemia")}), ("Warfarin for atrial fibrillation, complicated by GI bleed.", {("TreatsCondition", "Warfarin", "atrial fibrillation")}),
+    ("Acute kidney injury in the setting of vancomycin.", {("AdverseEventOfMedication", "Acute kidney injury", "vancomycin")})])
+def test_what_a_medicine_was_stopped_for(text, wanted):
+    from healthlab.nlp import analyze
+    d = analyze(text)[0]
+    assert {(r.kind, d.entities[r.source].text, d.entities[r.target].text) for r in d.relations if r.kind in ("TreatsCondition", "AdverseEventOfMedication")} == wanted
