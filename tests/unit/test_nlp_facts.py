@@ -132,6 +132,7 @@ def test_swapped_demographics_change_nothing():
 
 
 def test_tone_and_summary():
+    assert [t.kind for t in sentiment("She failed outpatient therapy. Patient is difficult and unmotivated. The airway was difficult to see; antibiotics failed.").phrases] == ["blame", "difficult", "blame"]
     s = sentiment("She is pleased with her progress. Patient was non-compliant and claims pain.")
     assert s.patient == "positive" and s.writer == "negative" and all(t.instead for t in s.phrases if t.voice == "writer")
     assert sentiment("No acute distress. Lungs clear.").patient == "neutral" and sentiment("").writer == "neutral"
