@@ -41,6 +41,7 @@ _EVENT = re.compile(r"(?:re-?)?admi\w+|discharg\w+|transfer\w*|referr\w+|hospita
 
 _FORM = re.compile(r"(?:tablets?|tabs?|capsules?|caps?|patch(?:es)?|inhalers?|sprays?|drops|cream|ointment|gel|lotion|suspension|solution|syrup|suppositor(?:y|ies)|lozenges?|nebuli[sz]ers?|elixir)\.?", re.I)
 
+# %% ../../nbs/library/50_nlp/52c_plausible.ipynb #acfc1d88
 _SHORT = {"Diagnosis": re.compile(r"(?:(?<!, )MI|HTN|HLD|DM ?(?:2|II|I|1)?|DKA|ARDS|NAFLD|NASH|PCOS|GDM|OCD|TBI|SBO|MRSA|AAA|(?:HIV|HCV|HBV)(?! (?:tests?|screen|viral|antibod|antigen|ab\b|ag\b|RNA|DNA|PCR|neg|status|serolog))|PUD|T[12]DM|CAD|CHF|HF[rp]EF|COPD|CKD ?(?:[1-5]|I{1,3}|IV|V)?[ab]?|AKI|ESRD|A[- ]?fib|PE|DVT|TIA|CVA(?! (?:tenderness|angle|pain|percussion))|N?STEMI|GERD|OSA|BPH|UTI|URI|PNA|PVD|PAD|OA|DJD|PTSD|ADHD|MDD|IBS|RA|SLE|MS|TB)"), "MedicationName": re.compile(r"(?:KCl|D5W|D5 ?(?:1/[24] ?)?NS|NTG|IVIG|TPN|PRBCs?|FFP|FOLFOX(?:-?[46])?|FOLFIRI(?:NOX)?|(?:R-)?CHOP(?! score)|ABVD|BEACOPP|tPA|PNV|HCTZ|5-?FU|6-?MP|TMP[-/]SMX)"),
           "ExaminationName": re.compile(r"(?:HbA1c|Hgb ?A1c|Hb ?A1c|[Aa]1[Cc]|LVEF|NIHSS|GCS|MMSE|MoCA|PHQ-?[29]|GAD-?7|FEV1|FVC|DLCO|(?:NT-?pro-?)?BNP|CRP|ESR|PSA|TSH|INR|PTT|CK-?MB|CPK|LDH|BP|HR|RR|SpO2|(?:beta[- ]|β-|b-?)?[hH][Cc]G|CA[- ]?(?:125|15-3|19-9|27[.-]29)|ABG|VBG|CBC|BMP|CMP|LFTs?|ANA|ANCA|AFP|CEA|APGARs?|Apgars?|EF(?=\s?(?:of |was |is |[:=] ?)?\d))"),
           "TreatmentName": re.compile(r"(?:(?:CABG|PCI|PTCA)(?: ?[x×] ?\d)?|TAVR|TKA|THA|TKR|THR|TURP|ORIF|TAH[-/ ]?BSO|XRT|I&D|D&C|ECT)"),
@@ -53,6 +54,7 @@ _SIGNS_OF_WRITING = re.compile(r"d/t|w/o?|c/o|s/p|h/o|p/w?|f/u|d/c'?d?|b/c|2/2|m
 _SURETY = re.compile(r"possibl[ey]|probabl[ey]|(?:very |most )?likely|unlikely|suspected|presum(?:ed|ptive|ably)|questionable", re.I) # told by the assertion of what they are said of
 _LASTS = re.compile(r"\d+ ?(?:wks?|weeks?|days?|d|months?|mos?|yrs?|years?|hrs?|hours?)", re.I)
 
+# %% ../../nbs/library/50_nlp/52c_plausible.ipynb #0aca2108
 # RA is room air beside a saturation and the right atrium in an echocardiogram; MS the mental status, morphine, the mitral valve or a degree
 _ELSE = {"RA": (re.compile(r"(?:%|\bsat\w*|\bspo2|\bo2|\bon|\broom)[\s:,=(/-]*(?:\d{2,3}\s?%?[\s,(/-]*)?(?:on\s+)?$|\b(?:RV|LA|LV|SVC|IVC|dilated|enlarged)[\s,/]+(?:and )?$", re.I),
                 re.compile(r"[\s:,(]*(?:o2 )?(?:sat|spo2|\d{2,3}\s?%)|\s+(?:pressure|mean|dilat|enlarg|size|volume|lead|thromb|is (?:mildly |moderately |severely )?(?:dilated|enlarged|normal))|[\s,/]+(?:and )?(?:RV|LA|LV|SVC|IVC)\b", re.I)),
@@ -75,6 +77,7 @@ def known_medicine(words: str) -> bool:
     "Whether words are a common medicine's name and nothing else."
     return words.lower() in _medicines()
 
+# %% ../../nbs/library/50_nlp/52c_plausible.ipynb #cf95a12f
 _CORE = ("Diagnosis", "SymptomOrSign", "TreatmentName", "MedicationName", "ExaminationName", "BodyStructure")
 
 def believable(text: str, start: int, end: int,

@@ -45,6 +45,7 @@ def attribute(words: str) -> str:
     "The category of words that are nothing but a form or a route of a medicine, else nothing."
     return next((label for label, p in _WAYS if p.fullmatch(words)), "")
 
+# %% ../../nbs/library/50_nlp/52d_prescription.ipynb #f523ac5e
 _STRENGTHS = re.compile(r"[\s,]*(?:(?:HFA|Diskus|DS|ER|XR|XL|SR|CR|DR|LA|HCT|Respimat|Ellipta|tablets?|oral)\s+){0,2}(?P<s>(?P<a>\d+(?:\.\d+)?)\s?[-/]\s?(?P<b>\d+(?:\.\d+)?)(?:\s?[-/]\s?\d+(?:\.\d+)?)?)(?![\w/%]|\s?(?:mm|/))", re.I)
 _END = re.compile(r"\n|;|(?<!\b\w\.\w)\.(?:\s+(?=[A-Z])|\s*$)|\b(?:but|because|although|whereas|who|which|she|he|patient|blood pressure|return|follow)\b", re.I)
 _LEFT = re.compile(rf"(?:(?<![\w.,/-])(?P<Dosage>{AMOUNT}(?:\s|-)?(?:{_MASS}|{_WEAK}))(?:\s|-)(?:of\s)?)?(?:\b(?P<MedicationRoute>IV|IM|PO|SC|SQ|SL|oral|intravenous|topical|inhaled|nebuli[sz]ed|intranasal|subcutaneous|transdermal|ophthalmic|rectal|vaginal|intrathecal)\s+)?$", re.I)

@@ -115,6 +115,7 @@ def _units(text: str, entities: list[Entity], values: list[Relation]) -> list[Re
         elif entities[v].label == "Dosage" and e.start - entities[v].end <= 3: out.append(Relation("UnitOfMedication", n, v))
     return out
 
+# %% ../../nbs/library/50_nlp/56_relations.ipynb #20a1f99c
 _V = r"[<>≤≥~]?\d+(?:,\d{3})*(?:\.\d+)?(?:\s?[/–-]\s?\d+(?:\.\d+)?)?"
 _U = r"%|(?:[mµμun]?g|[mµμunp]?mol|m?Eq|[mµμk]?I?U|[pf]g|copies|cells|K|mm|ng)\s?/\s?(?:d?L|mL|[uµμ]L|kg|g|mm3|mm³|min|h(?:ou)?r)(?:\s?/\s?1\.73\s?m(?:2|²)?)?|mL\s?/\s?min(?:\s?/\s?1\.73\s?m(?:2|²)?)?|L\s?/\s?min|[x×]\s?10\^?\d+\s?/\s?[uµμ]?L|mm\s?Hg|beats per minute|breaths per minute|bpm|/\s?min|°\s?[CF]|degrees? (?:C|F|Celsius|Fahrenheit)|K(?=\b)|[CF]\b|kg|lbs?|pounds|cm|mm|inches|m[lL]|cc|seconds?|sec"
 _NUMBER = re.compile(rf"[:=\s]*(?:\((?:H|L|high|low)\)\s*)?(?:(?:of|is|was|at|were|came back(?: at)?|measured(?: at)?|estimated at|level(?: was| of| is)?|count(?: was| of| is)?)\s)*(?P<v>{_V})\s*(?P<u>{_U})?(?![\w/])")
@@ -136,6 +137,7 @@ def _tidied(text: str, entities: list[Entity]) -> list[Entity]:
         out.append(e); before = e
     return out
 
+# %% ../../nbs/library/50_nlp/56_relations.ipynb #5935bfc4
 def measured(text: str, entities: list[Entity]) -> list[Entity]:
     "The mentions in order, with the value and the unit that follow a test at once where none was found, and a value apart from its unit."
     entities = _tidied(text, entities)
@@ -163,6 +165,7 @@ _NEWLY = re.compile(r"\b(?:develop(?:s|ed|ing)?|new(?:[- ]onset)?|experienc(?:es
 _FILLER = re.compile(r"(?:[\s,/&+()\"'-]|\b(?:and|or|as well as|plus|with|both|then|the|an?|his|her|some|severe|mild|moderate|acute|new|significant|use of|therapy|treatment|which|that|this|it|he|she|patient|was|were|is|are|has|have|had|been|be|likely|probably|possibly|presumably|perhaps|thought to|felt to|believed to|may|might|can|could|also|subsequently|later|initially|reportedly|ha[ds] (?:been )?)\b)*")
 _FAR = 90
 
+# %% ../../nbs/library/50_nlp/56_relations.ipynb #df186fcc
 # metformin was stopped because of diarrhea; of the kidneys' failure it is seldom the cause
 _STOPPED = re.compile(r"[^.;]{0,40}?\b(?:discontinued|stopped|d/c'?d|switched|(?:not|un)[- ]?(?:able to )?tolerated?|intolerant)\b[^.;,]{0,30}?\b(?:due to|because of|secondary to|owing to|for|after)\s+(?:(?:an?|the|his|her|severe|mild|worsening|persistent|new|significant)\s+)*$", re.I)
 _STOPS, _WHY = re.compile(r"\b(?:discontinued?|discontinuing|stop(?:ped|ping)?|d/c(?:'?d)?|switched from|off)\s+(?:(?:the|his|her|their)\s+)?$", re.I), re.compile(r"\s*(?:due to|because of|secondary to|owing to)\s+(?:(?:an?|the|his|her|severe|mild|worsening|persistent|new|significant)\s+)*$", re.I)
@@ -177,6 +180,7 @@ def _others_aim(text: str, entities: list[Entity], i: int, j: int) -> bool:
     "Whether each of two medicines has its own purpose: lisinopril for hypertension and atorvastatin for hyperlipidemia."
     return any(e.label in ("MedicationName", "TreatmentName") and re.search(r"\bfor\b", text[entities[i].end:e.start]) and re.search(r"\bfor\b", text[e.end:entities[j].start]) for e in entities[i + 1:j])
 
+# %% ../../nbs/library/50_nlp/56_relations.ipynb #6c50ab0a
 def _clear(text: str, entities: list[Entity], a: int, b: int, m: re.Match, x: int, y: int) -> bool:
     "Whether a cue (`m`, in the words between entities `a` and `b`, from place `x` to `y`) joins the two: no comma opens another clause between them, and another medicine only in one list with theirs."
     low, high = x + m.start(), x + m.end()
@@ -189,6 +193,7 @@ def _clear(text: str, entities: list[Entity], a: int, b: int, m: re.Match, x: in
         if not listed and (drugs or "," in rest + text[at:end]) or drugs and entities[near].label not in ("MedicationName", "MedicationClass", "Allergen"): return False
     return True
 
+# %% ../../nbs/library/50_nlp/56_relations.ipynb #4b3bee23
 # how long, not what for; an end that came after a medicine is none of its harms; what somebody came for is no disease's cause
 _SPELL = re.compile(r"\bfor (?:(?:the|past|last|about|approximately|over|at least|another|a|total of) )*(?:\d+|one|two|three|four|five|six|seven|ten|several|many|few)[- ](?:more )?(?:minute|hour|day|week|month|year)s?\b", re.I)
 _RELIEF = re.compile(r"\b(?:relie[fv]\w*|improv\w*|resol\w*|better|subsid\w*|respon\w*|eased|gone)\b", re.I)
@@ -203,6 +208,7 @@ def _owes(entities: list[Entity], effect: int, cause: int, words: str) -> bool:
 
 def _between(text, a: Entity, b: Entity) -> str: return text[min(a.end, b.end):max(a.start, b.start)]
 
+# %% ../../nbs/library/50_nlp/56_relations.ipynb #c3abede8
 def _acts(text: str, entities: list[Entity], members: list[int]) -> list[Relation]:
     "Treats, causes and adverse events between drugs or procedures and problems of one sentence."
     out = []

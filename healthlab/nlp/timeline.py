@@ -63,6 +63,7 @@ def _near(m: int, d: int | None, note: date, ahead: bool, admitted: date | None 
     if ahead: return note.year if this >= note else note.year + 1
     return note.year if this <= note else note.year - 1
 
+# %% ../../nbs/library/50_nlp/57_timeline.ipynb #611c8aca
 def _shift(note: date, n: float, unit: str, sign: int) -> tuple[str, str]:
     u = unit[:2].lower()
     if u in ("mi", "ho", "hr"):
@@ -111,6 +112,7 @@ _EXPRESSION = re.compile(r"\b(?:" + "|".join(( # what is no edge of a word is pa
     rf"(?P<dur>\b(?:(?:for|x|times)\s?(?:the )?(?:about |approximately |over |nearly )?)?(?P<un>{_N})[ -](?P<uu>{_UNIT})(?:'s?)?(?= (?:history|hx|course|of(?! (?:age|life|gestation)\b)|duration)\b|[- ]long)|\b(?:for|x)\s?(?:about |approximately |over |nearly |the )?(?P<un2>{_N})[ -]?(?P<uu2>{_UNIT})\b)",
     r"(?P<yr>(?:(?<=in )|(?<=since )|(?<=from )|(?<=\()|(?<=circa )|(?<=of )|(?<=by )|(?<=until ))(?P<y>(?:19|2[0-2])\d\d)\b(?![/-]|\d))")) + ")", re.I)
 
+# %% ../../nbs/library/50_nlp/57_timeline.ipynb #2a8a40b1
 def _relative(words: str, note: date) -> tuple[str, str]:
     w = words.lower()
     n = -2 if w.startswith("the day before") else -1 if w.startswith(("yesterday", "last night", "overnight")) else 1 if w.startswith("tomorrow") else 0
@@ -153,6 +155,7 @@ def _after(g: dict, anchor: tuple[str, str] | None, note: date) -> tuple[str, st
     a, b = (_shift(date.fromisoformat(d), n, unit, 1) for d in anchor)
     return (a[0], min(b[1], note.isoformat()[:10])) if a[0] <= note.isoformat()[:10] else None
 
+# %% ../../nbs/library/50_nlp/57_timeline.ipynb #4eefc7a8
 def _value(m: re.Match, note: date, ahead: bool, admitted: date | None, born: int | None = None, anchor: tuple[str, str] | None = None):
     "(start, end, duration) of a match, or None when it is no date."
     g = m.groupdict()
@@ -193,6 +196,7 @@ def _value(m: re.Match, note: date, ahead: bool, admitted: date | None, born: in
     else: got = _years(int(g["y"]), int(g["y"])) if int(g["y"]) < 2100 or note.year >= 2090 else None # else a count; shifted dates lie in years to come
     return (*got, None) if got and all(re.match(r"1[89]|2[0-2]", d) and d > "1850" and len(d) == 10 for d in got) else None
 
+# %% ../../nbs/library/50_nlp/57_timeline.ipynb #f221807a
 _AHEAD = re.compile(r"\b(?:scheduled|follow[- ]?up|return|appointment|will|plan|next|rtc|due|repeat)\b", re.I)
 
 _SPAN, _FROM = re.compile(r"\s*(?:to|until|till|through|thru|-|–)\s*", re.I), re.compile(r"\b(?:from|between)\s+$|\(\s*$", re.I)
@@ -234,6 +238,7 @@ def _parted(text: str, e: Entity, w: When, others: list[Entity]) -> bool:
         if low <= o.start and o.end <= high: between = between.replace(o.text, " ", 1)
     return any(low <= o.start and o.end <= high for o in others) and bool(re.search(r"[^\W\d_]", re.sub(r"\b(?:and|or|with|of|for|x|the|on|in|since|over|a|an|any|new|which|that|show(?:s|ed|ing)|reveal(?:s|ed|ing)|demonstrat(?:es|ed|ing)|found|confirm(?:s|ed|ing)|identified|negative|positive)\b", "", between, flags=re.I)))
 
+# %% ../../nbs/library/50_nlp/57_timeline.ipynb #b678d810
 _GLUED = re.compile(r"[\s(]{1,2}|\s?,\s")
 _LINKED = re.compile(r"\s(?:in|on|since|from|dated|of)\s(?:the\s)?")
 
@@ -256,6 +261,7 @@ def _nearest(text: str, e: Entity, found: list[When], low: int, high: int, other
         if d < far: best, far = w, d
     return best if far < 140 else None
 
+# %% ../../nbs/library/50_nlp/57_timeline.ipynb #c99aafaf
 _OLD = re.compile(r"\b(?P<y>\d{1,3})[- ]?(?:years?|yrs?|y)[- /.]{0,2}(?:old|o)\b|\b(?P<s>\d{2})(?=[MF]\b| ?y/?o\b)", re.I)
 _KIN = re.compile(r"\b(?:mother|father|brother|sister|son|daughter|aunt|uncle|cousin|wife|husband|grand\w+|parents?|siblings?|child\w*)\b[^.;\n]{0,40}$", re.I)
 
@@ -276,6 +282,7 @@ def _bare(text: str, entities: list[Entity], found: list[When], note: date, admi
             if w: out.append(When(e.start, e.end, e.text, w.start, w.end)); break
     return out
 
+# %% ../../nbs/library/50_nlp/57_timeline.ipynb #f236e19a
 def timeline(text: str,
              entities: list[Entity],
              note: date | datetime,      # the note's date
