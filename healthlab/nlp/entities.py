@@ -225,24 +225,25 @@ def _joined(text: str, found: list[Entity]) -> list[Entity]:
     return out
 
 # %% ../../nbs/library/50_nlp/53_entities.ipynb #7a635acc
-def _prescribed(text: str, found: list[Entity]) -> list[Entity]:
+def _prescribed(text: str, found: list[Entity], signs: list | None = None) -> list[Entity]:
     "`found` with how its medicines are taken, in the place of what was found in those words."
     out = []
     for e in found:
         if e.label == "MedicationName": e.label = attribute(e.text) or e.label
         out.append(e)
     medicines = sorted((e.start, e.end) for e in out if e.label in ("MedicationName", "MedicationClass"))
-    said = [Entity(a, b, text[a:b], label, p) for a, b, label, p in beside(text, medicines, [e.start for e in out if e.label == "ExaminationName" and not attribute(e.text)])]
+    said = [Entity(a, b, text[a:b], label, p) for a, b, label, p in beside(text, medicines, [e.start for e in out if e.label == "ExaminationName" and not attribute(e.text)], signs)]
     return _fill([e for e in said if e.label != "MedicationName"], out)
 
 def _elsewhere_noted(ask, own: list[Entity], text: str) -> list[Entity]:
     "A note in other words than the hospital's: amounts smoked and drunk (no medicine's dose), what its head is sure of, other patterns, then the case reports' head (of qualifiers and values, the likelier half), then chemicals and diseases."
     cases = [e for e in sum(ask(0., "maccrobat"), []) if e.score >= .5 or e.label in CORE or e.label == "BodyStructure"]
     diseases = sum(ask(.8, "bc5cdr"), [])
-    found = [Entity(a, b, text[a:b], label, p) for a, b, label, p in (*signed(text), *phrases(text))]
+    signs = signed(text)
+    found = [Entity(a, b, text[a:b], label, p) for a, b, label, p in (*signs, *phrases(text))]
     ruled = _ruled(text)
     for more in ([e for e in ruled if e.label == "SubstanceUseAmount" or re.fullmatch(r"\d{1,2}|[MF]", e.text)], [e for e in own if e.score >= _SURE], ruled, _whole([e for e in diseases if e.score >= .9], cases), cases, diseases): found = _fill(found, more)
-    return _joined(text, _prescribed(text, _fill(_believed(text, found), [Entity(a, b, text[a:b], label, p) for a, b, label, p in marked(text)])))
+    return _joined(text, _prescribed(text, _fill(_believed(text, found), [Entity(a, b, text[a:b], label, p) for a, b, label, p in marked(text)]), signs))
 
 def _merged(tagger, words, y, text: str) -> tuple[list[Entity], dict[str, float]]:
     genre = _genres(tagger, y)

@@ -57,10 +57,11 @@ def _strengths(text: str, end: int, stop: int) -> list[tuple[int, int, str, floa
 
 def beside(text: str,
            medicines: list[tuple[int, int]], # (start, end), in order
-           others: list[int] = ()            # where other things begin that end what is said of a medicine: tests, in order
+           others: list[int] = (),           # where other things begin that end what is said of a medicine: tests, in order
+           signs: list | None = None         # `signed(text)` where already known
           ) -> list[tuple[int, int, str, float]]: # (start, end, category, score), in order, without overlaps
     "How each medicine is taken, in the words around it."
-    sure, out = sorted(signed(text)), []
+    sure, out = sorted(signed(text) if signs is None else signs), []
     free = lambda a, b: all(b <= x or y <= a for x, y, *_ in (*out[-20:], *sure[max(0, bisect_right(sure, (a,)) - 2):bisect_right(sure, (b,))]))
     stops = sorted([a for a, _ in medicines] + list(others))
     for a, b in medicines:

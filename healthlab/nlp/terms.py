@@ -16,8 +16,8 @@ from msgspec import Struct
 from ..core.errors import HealthlabError, InputError
 from ..core.settings import settings
 from ..hospital.catalogue import ICD10CM, LOINC, RXNORM, SNOMED, table
+from .lists import common_rows
 from .names import LEARNT, index, learnt
-from .plausible import common_rows
 
 ATC, UMLS = "http://www.whocc.no/atc", "http://www.nlm.nih.gov/research/umls"
 
