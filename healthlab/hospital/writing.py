@@ -176,7 +176,7 @@ def medication(ch: Chance, key: str, assertion: Assertion = Assertion(), days: i
     strength = t["strength"].replace(" mg", ch.pick((" mg", "mg", " MG"))).replace(" mcg", ch.pick((" mcg", "mcg")))
     put(strength, "Dosage", "DosageOfMedication")
     if ch.yes(.4) and t["form"] not in t["strength"]: put(ch.pick((t["form"], t["form"], t["form"][:3] if t["form"] == "tablet" else t["form"])), "MedicationForm", "FormOfMedication")
-    if ch.yes(.75): put(ch.pick(_BY[t["route"]]), "MedicationRoute", "RouteOrModeOfMedication")
+    if ch.yes(.75): put(ch.pick(_BY[t["route"]]), "MedicationRoute", "RouteOfMedication")
     put(ch.pick(_SHORT[t["frequency"]]), "Frequency", "FrequencyOfMedication")
     if t["asneeded"] and ch.yes(.8): inner.append(ch.pick((" as needed", " PRN", " prn")))
     if days:

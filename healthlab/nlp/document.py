@@ -19,12 +19,13 @@ from .assertion import Assertion, classify
 from .entities import Entity, recognise
 from .health import response
 from .linking import link, settled
+from .modifiers import modified
 from .relations import MEDICATION, Relation, measured, relate
 from .resources import bundle
 from .sections import Section, sections, sentences
 from .social import Social, _asked, _told, probabilities
 from .summary import Problem, summarise
-from .timeline import Event, timeline
+from .timeline import Event, happened, spoken, timeline, times
 from .tone import Sentiment, sentiment
 
 # %% ../../nbs/library/50_nlp/59c_document.ipynb #41e2104d
@@ -171,25 +172,29 @@ def _complete(d: Document, read: str, found: list[Entity], deep: bool) -> tuple:
     "Everything but the social classifier, which reads the sentences of all notes together."
     d.sections, lines = sections(read), sentences(read)
     found = [e for e in found if not _deidentified(read, e)]
-    found = measured(read, found)
+    own, admitted = _own_dates(read)
+    if d.date is None: d.date = own
+    if admitted and d.date and not 0 <= (d.date - admitted).days <= 366: admitted = None # of another stay, or misread
+    said = spoken(read, d.date or Day.today(), admitted)
+    found = modified(read, times(read, measured(read, found), said))
     meant = [e for e in found if e.label not in _CUES]
     for e, a in zip(meant, classify(read, [(e.start, e.end) for e in meant], parts=d.sections, lines=lines)):
         e.assertion = a if e.label in _ASSERTED and not (e.label == "ExaminationName" and a.certainty == "negative" and _outcome(read, e)) else Assertion()
     for e in found:
         e.text = d.text[e.start:e.end] if read[e.start:e.end] == d.text[e.start:e.end] else " ".join(read[e.start:e.end].split())
     d.entities = link(settled(found), deep=deep)
+    events = timeline(read, d.entities, d.date or Day.today(), admitted=admitted, lines=lines, said=said)
     d.relations = relate(read, d.entities, lines=lines)
-    own, admitted = _own_dates(read)
-    if d.date is None: d.date = own
-    if admitted and d.date and not 0 <= (d.date - admitted).days <= 366: admitted = None # of another stay, or misread
-    if d.date: d.timeline = timeline(read, d.entities, d.date, admitted=admitted, lines=lines)
+    had = {(r.kind, r.source, r.target) for r in d.relations}
+    d.relations = sorted(d.relations + [r for r in happened(d.entities, events) if (r.kind, r.source, r.target) not in had], key=lambda r: (r.source, r.target, r.kind))
+    if d.date: d.timeline = events
     else: d.warnings.append("without a date the note has no timeline")
     d.sentiment = sentiment(read, lines=lines)
     d.summary = summarise(read, d.entities, d.relations, parts=d.sections, lines=lines)
     return _asked(read, d.sections, lines)
 
 # mentions that are cues too: what is taken as needed, what was three years ago, a prior stroke
-_CUES = frozenset((*MEDICATION, "Date", "Age", "ConditionQualifier", "ConditionScale"))
+_CUES = frozenset((*MEDICATION, "Date", "Age", "ConditionQualifier", "ConditionScale", "Course", "Direction", "RelationalOperator", "Expression", "MutationType", "HealthcareProfession"))
 _ASSERTED = frozenset(("Diagnosis", "SymptomOrSign", "MedicationName", "MedicationClass", "ExaminationName", "TreatmentName", "Allergen", "SubstanceUse", "Employment", "LivingStatus", "AdministrativeEvent", "MedicalDevice"))
 
 # %% ../../nbs/library/50_nlp/59c_document.ipynb #27f8c7d0

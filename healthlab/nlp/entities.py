@@ -245,6 +245,17 @@ def _elsewhere_noted(ask, own: list[Entity], text: str) -> list[Entity]:
     for more in ([e for e in ruled if e.label == "SubstanceUseAmount" or re.fullmatch(r"\d{1,2}|[MF]", e.text)], [e for e in own if e.score >= _SURE], ruled, _whole([e for e in diseases if e.score >= .9], cases), cases, diseases): found = _fill(found, more)
     return _joined(text, _prescribed(text, _fill(_believed(text, found), [Entity(a, b, text[a:b], label, p) for a, b, label, p in marked(text)]), signs))
 
+_MUTATION_OF = re.compile(r"\b(?:amplification|deletion|mutations?|overexpression|expression|rearrangement|variants?|loss) (?:of|in) (?:the )?$", re.I)
+_GENE_WORDS = re.compile(r"[\s/,()+-]*(?:\b(?:mutations?|genes?|variants?|proteins?|exon \d+|positive|negative|alleles?|carrier|status)\b[\s/,()+-]*)*", re.I)
+
+def _genetic(text: str, e: Entity, more: list[Entity]) -> bool:
+    "Whether a mention is nothing but a gene or a variant and words around it (KRAS G12D mutation), and no test with its result (eGFR 60)."
+    if e.label not in ("ExaminationName", "SymptomOrSign", "ConditionQualifier", "TreatmentName", "MeasurementValue", "BodyStructure") and not (e.label == "Diagnosis" and _MUTATION_OF.search(text, max(0, e.start - 24), e.start)): return False
+    there = [g for g in more if g.label in ("GeneOrProtein", "Variant") and e.start <= g.start and g.end <= e.end]
+    rest, at = "", e.start
+    for g in there: rest, at = rest + text[at:g.start], g.end
+    return bool(there) and bool(_GENE_WORDS.fullmatch(rest + text[at:e.end])) and not re.match(r"[\s:=]*(?:(?:of|was|is)\s)?[<>]?\d", text[e.end:e.end + 12])
+
 def _merged(tagger, words, y, text: str) -> tuple[list[Entity], dict[str, float]]:
     genre = _genres(tagger, y)
     best = max(genre, key=genre.get)
@@ -265,7 +276,7 @@ def _merged(tagger, words, y, text: str) -> tuple[list[Entity], dict[str, float]
     found = _named(text, found)
     more = [Entity(a, b, text[a:b], label, p) for a, b, label, p in things(text)]
     sure = {i for e in more if e.label == "Variant" for i in range(e.start, e.end)} | {(e.start, e.end) for e in more if e.label == "GeneOrProtein"}
-    found = [e for e in found if not ({e.start, e.end - 1} <= sure or e.label == "MedicationName" and (e.start, e.end) in sure)] # a notation is surer than a word's looks
+    found = [e for e in found if not ({e.start, e.end - 1} <= sure or e.label == "MedicationName" and (e.start, e.end) in sure or _genetic(text, e, more))] # a notation is surer than a word's looks
     found = _fill(found, more)
     return sorted(found, key=lambda e: (e.start, e.end)), genre
 

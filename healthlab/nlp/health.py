@@ -4,12 +4,14 @@
 __all__ = ['SOURCES', 'KINDS', 'response']
 
 # %% ../../nbs/library/50_nlp/59a_health.ipynb #e875a449
+import re
+
 from ..core.errors import InputError
 from .entities import Entity
 from .relations import Relation
 
 SOURCES = {"http://hl7.org/fhir/sid/icd-10-cm": "ICD10CM", "http://snomed.info/sct": "SNOMEDCT_US", "http://www.nlm.nih.gov/research/umls/rxnorm": "RXNORM", "http://loinc.org": "LNC", "http://www.whocc.no/atc": "ATC", "http://www.nlm.nih.gov/research/umls": "UMLS"}
-KINDS = frozenset("Abbreviation BodySiteOfCondition BodySiteOfTreatment CourseOfCondition CourseOfExamination CourseOfMedication CourseOfTreatment DirectionOfBodyStructure DirectionOfCondition DirectionOfExamination DirectionOfTreatment DosageOfMedication ExaminationFindsCondition ExpressionOfGene ExpressionOfVariant FormOfMedication FrequencyOfCondition FrequencyOfMedication FrequencyOfTreatment MutationTypeOfGene MutationTypeOfVariant QualifierOfCondition RelationOfExamination RouteOrModeOfMedication ScaleOfCondition TimeOfCondition TimeOfEvent TimeOfExamination TimeOfMedication TimeOfTreatment UnitOfCondition UnitOfExamination ValueOfCondition ValueOfExamination VariantOfGene".split())
+KINDS = frozenset("Abbreviation AmountOfSubstanceUse BodySiteOfCondition BodySiteOfTreatment CourseOfCondition CourseOfExamination CourseOfMedication CourseOfTreatment DirectionOfBodyStructure DirectionOfCondition DirectionOfExamination DirectionOfTreatment DosageOfMedication ExaminationFindsCondition ExpressionOfGene ExpressionOfVariant FormOfMedication FrequencyOfCondition FrequencyOfMedication FrequencyOfSubstanceUse FrequencyOfTreatment MutationTypeOfGene MutationTypeOfVariant QualifierOfCondition RelationOfExamination RouteOfMedication ScaleOfCondition TimeOfCondition TimeOfEvent TimeOfExamination TimeOfMedication TimeOfTreatment UnitOfCondition UnitOfExamination ValueOfCondition ValueOfExamination VariantOfGene".split())
 
 # %% ../../nbs/library/50_nlp/59a_health.ipynb #430f6006
 def _places(text: str, unit: str):
@@ -40,9 +42,10 @@ def _entity(e: Entity, place) -> dict:
     if e.codes: out |= {"name": e.codes[0].display, "links": [{"dataSource": SOURCES.get(c.system, c.system), "id": c.code} for c in e.codes]}
     return out
 
+_ROLES = {"Abbreviation": ("AbbreviatedTerm", "FullTerm"), "BodySiteOfCondition": ("BodyStructure", "Condition"), "BodySiteOfTreatment": ("BodyStructure", "Treatment")}
+
 def _relation(r: Relation, n: int) -> dict:
-    one, _, other = r.kind.partition("Of")
-    if not other: one, _, other = r.kind.partition("Finds")
+    one, other = _ROLES.get(r.kind) or re.split("Of|Finds", r.kind, maxsplit=1)
     return {"relationType": r.kind, "confidenceScore": round(r.score, 2), "entities": [{"ref": f"#/results/documents/{n}/entities/{r.source}", "role": one}, {"ref": f"#/results/documents/{n}/entities/{r.target}", "role": other}]}
 
 def response(documents: list, # of `analyze`

@@ -9,7 +9,8 @@ from bisect import bisect_right
 
 from msgspec import Struct
 
-from .entities import Entity
+from .entities import Entity, abbreviations
+from .modifiers import host
 from .sections import sentences
 
 # %% ../../nbs/library/50_nlp/56_relations.ipynb #b8e5c2ce
@@ -20,9 +21,9 @@ class Relation(Struct, frozen=True):
     target: int
     score: float = 1.0
 
-MEDICATION = {"Dosage": "DosageOfMedication", "MedicationForm": "FormOfMedication", "MedicationRoute": "RouteOrModeOfMedication", "Frequency": "FrequencyOfMedication", "Time": "TimeOfMedication"}
+MEDICATION = {"Dosage": "DosageOfMedication", "MedicationForm": "FormOfMedication", "MedicationRoute": "RouteOfMedication", "Frequency": "FrequencyOfMedication", "Time": "TimeOfMedication"}
 EXAMINATION = {"MeasurementValue": "ValueOfExamination", "Date": "TimeOfExamination"}
-CONDITION = {"BodyStructure": "BodySiteOfCondition", "ConditionScale": "ScaleOfCondition", "ConditionQualifier": "QualifierOfCondition", "Course": "CourseOfCondition", "Direction": "DirectionOfCondition"}
+CONDITION = {"BodyStructure": "BodySiteOfCondition", "ConditionScale": "ScaleOfCondition", "ConditionQualifier": "QualifierOfCondition"}
 _PROBLEM = ("Diagnosis", "SymptomOrSign")
 
 # %% ../../nbs/library/50_nlp/56_relations.ipynb #3698b468
@@ -32,12 +33,12 @@ def _line(text: str, a: int, b: int) -> bool:
     "Whether nothing ends the line between two places; the full stops of p.o. and t.i.d. do not."
     return not _BREAK.search(text, a, b)
 
-def _attached(text: str, entities: list[Entity], heads: tuple, kinds: dict[str, str], reach: int, right: int) -> list[Relation]:
-    "Attributes to the head before them in the line, else to the head that follows at once; one of a kind for each head."
+def _attached(text: str, entities: list[Entity], heads: tuple, kinds: dict[str, str], reach: int, right: int, skip=()) -> list[Relation]:
+    "Attributes to the head before them in the line, else to the head that follows at once; one of a kind for each head; none of those at positions to `skip`."
     out, taken, last = [], set(), None
     for n, e in enumerate(entities):
         if e.label in heads: last = n
-        elif e.label in kinds:
+        elif e.label in kinds and n not in skip:
             host = last if last is not None and e.start - entities[last].end <= reach and _line(text, entities[last].end, e.start) and (last, e.label) not in taken else None
             if host is None:
                 nxt = next((m for m in range(n + 1, min(n + 5, len(entities))) if entities[m].label in heads), None)
@@ -105,6 +106,8 @@ def _numbered(text: str, entities: list[Entity], values: list[Relation], reach: 
         out.append(Relation("ValueOfExamination", n, last)); worded.discard(last)
     return values + out
 
+_WAS, _BECAME = re.compile(r"\bfrom\s$", re.I), re.compile(r"\s*[\w/%]{0,8}\s+(?:\([^)]*\)\s+)?to\s", re.I)
+
 def _units(text: str, entities: list[Entity], values: list[Relation]) -> list[Relation]:
     "A unit follows its value at once and belongs to the test the value is of."
     of, out = {r.source: r.target for r in values if r.kind == "ValueOfExamination"}, []
@@ -122,6 +125,8 @@ _NUMBER = re.compile(rf"[:=\s]*(?:\((?:H|L|high|low)\)\s*)?(?:(?:of|is|was|at|we
 _WITH_UNIT = re.compile(rf"(?P<v>{_V})\s*(?P<u>{_U})")
 _UNIT = re.compile(rf"\s?(?P<u>{_U})(?!\w)")
 _LEVEL = re.compile(r"\s+(?:levels?|troughs?|peak)\b(?=[:=\s]*(?:(?:was|is|of|at|came back)\s)*(?:\d|low|high|elevated|therapeutic|sub|supra|normal|pending))", re.I)
+_SIGN = re.compile(r"(?:-*[<>≤≥~]=?|(?:at )?(?:least|most)|(?:less|greater|more|higher|lower) than|above|below|over|under|approximately|about)\s*(?=\d)", re.I)
+_LONE, _THOUSANDS = re.compile(r"(?<![\w.,/-])(\d+(?:,\d{3})*(?:\.\d+)?)\s?$"), re.compile(r"(?:,\d{3})+(?![\d,])")
 _OF_TEN = re.compile(r"(?:10|[0-9])(?:\.5)?\s?/\s?10")
 _PAINED = re.compile(r"\b(?:pain|ache|headache|severity|intensity|scale|score|rated?|rates|level|discomfort)\b[^.;\n]{0,24}$", re.I)
 
@@ -143,8 +148,11 @@ def measured(text: str, entities: list[Entity]) -> list[Entity]:
     entities = _tidied(text, entities)
     more, starts = [], [e.start for e in entities]
     for n, e in enumerate(entities):
+        then = n + 1 + (n + 1 < len(entities) and entities[n + 1].label == "MeasurementUnit") # of Troponin <0.01 ng/mL the unit alone may have been seen
         after = entities[n + 1].start if n + 1 < len(entities) else len(text)
-        if e.label == "ExaminationName" and (m := _NUMBER.match(text, e.end)) and after >= m.end():
+        if e.label == "MeasurementUnit" and (m := _LONE.search(text, max(0, e.start - 14), e.start)) and (not n or entities[n - 1].end <= m.start()): more.append(Entity(m.start(), m.end(1), m[1], "MeasurementValue", .8))
+        if e.label == "MeasurementValue" and (m := _THOUSANDS.match(text, e.end)): e.end, e.text = m.end(), e.text + m[0]
+        if e.label == "ExaminationName" and (m := _NUMBER.match(text, e.end)) and (entities[then].start if then < len(entities) else len(text)) >= m.end() and (then == n + 1 or m["u"] and m.start("u") == after):
             more.append(Entity(m.start("v"), m.end("v"), m["v"], "MeasurementValue", .8))
             if m["u"]: more.append(Entity(m.start("u"), m.end("u"), m["u"], "MeasurementUnit", .8))
         elif e.label == "MeasurementValue" and (m := _WITH_UNIT.fullmatch(e.text)):
@@ -152,7 +160,10 @@ def measured(text: str, entities: list[Entity]) -> list[Entity]:
         elif e.label == "MeasurementValue" and e.text[-1].isdigit() and (m := _UNIT.match(text, e.end)) and not (after == m.start("u") and entities[n + 1].end >= m.end("u")) and not any(o.label != "MeasurementUnit" for o in entities[n + 1:bisect_right(starts, m.end("u") - 1)]):
             more.append(Entity(m.start("u"), m.end("u"), m["u"], "MeasurementUnit", .8))
     taken = {i for u in more for i in range(u.start, u.end)}
-    return sorted([e for e in entities if e.label != "MeasurementUnit" or not taken.intersection(range(e.start, e.end))] + more, key=lambda e: (e.start, e.end))
+    out = sorted([e for e in entities if e.label != "MeasurementUnit" or not taken.intersection(range(e.start, e.end))] + more, key=lambda e: (e.start, e.end))
+    for e in out:
+        if e.label == "MeasurementValue" and (m := _SIGN.match(e.text)): e.start, e.text = e.start + m.end(), e.text[m.end():] # < 7: the sign is an operator, of 4.1 -> 2.2 an arrow
+    return out
 
 # %% ../../nbs/library/50_nlp/56_relations.ipynb #44847ea6
 _TREATS = re.compile(r"^[^.;]*\b(?:for|to treat|treat(?:s|ed|ment of)|given for|because of|controls?|relieve[sd]|alleviat(?:es|ed)|help(?:s|ed)|indicated for|therapy of|prophylaxis (?:of|against)|managed with|prevent(?:s|ion of)?|(?:improved?|resolved|controlled|treated|relieved) (?:with|by|on|after)|in (?:patients|the treatment) (?:with|of)|responded to|continue|stable on|cont)\b[^.;]*$", re.I)
@@ -237,19 +248,95 @@ def _acts(text: str, entities: list[Entity], members: list[int]) -> list[Relatio
             elif _CAUSING.search(words) if first else _owes(entities, j, i, words): out.append(Relation("CausesCondition", i, j, .7))
     return out
 
+# %% ../../nbs/library/50_nlp/56_relations.ipynb #78a81a42
+_ROLE = {"Diagnosis": "Condition", "SymptomOrSign": "Condition", "ExaminationName": "Examination", "TreatmentName": "Treatment", "MedicalDevice": "Treatment", "MedicationName": "Medication", "MedicationClass": "Medication", "BodyStructure": "BodyStructure", "GeneOrProtein": "Gene", "Variant": "Variant"}
+_SITE = re.compile(r"\s*(?:\((?=[^()]*\)))?(?:(?:of|to|in|on|for|over|at|into|through)\s+)?(?:(?:the|his|her|their|both|left|right|bilateral)\s+)*", re.I)
+_SIZED = re.compile(r"[\s,:(-]*(?:\b(?:of|to|at|is|was|measuring|measured|measures|up|as|high|approximately|about|around|now|rated|currently|severity|score|today)\b[\s,:(-]*)*", re.I)
+_NUMBERED = re.compile(r"(?:[\s-]|\b(?:\w+(?:ed|ic|al|ous|ar|ive|ant|ary|ing)|mass|large|small|new|deep|solid|firm|round|left|right|of)\b)*", re.I)
+_SHOWN = re.compile(r"\b(?:of an?|shows?|showed|with|reveal\w*|demonstrat\w*|an?)\s+$", re.I)
+
+def _size(text: str, entities: list[Entity], r: Relation) -> bool:
+    "Whether a test's value is the size of what it found: CT showed a 4.2 cm mass."
+    return r.kind == "ValueOfExamination" and bool(_SHOWN.search(text, entities[r.target].end, entities[r.source].start)) and _near(text, entities, r.source, _PROBLEM, None, _NUMBERED) is not None
+
+_OFTEN = re.compile(r"[\s,(]*(?:(?:\w+)\s){0,2}", re.I)
+_VARIES = re.compile(r"[\s,:(/-]*(?:\b(?:mutations?|variants?|gene|exon \d+|in|of|the|a|an|for|positive|carrier|is|was|polymorphism|with)\b[\s,:(/-]*)*", re.I)
+
+def _near(text: str, entities: list[Entity], n: int, labels, back: re.Pattern | None, on: re.Pattern | None, skip=("ConditionQualifier", "ConditionScale", "Direction", "Course", "MeasurementUnit", "BodyStructure")) -> int | None:
+    "The mention of these categories before `n`, else after it, with only such words and what may be skipped between."
+    for step, pattern in ((-1, back), (1, on)):
+        if pattern is None: continue
+        here, k = n, n + step
+        while 0 <= k < len(entities) and abs(k - n) < 5:
+            a, b = sorted((here, k))
+            if "\n" in text[entities[a].end:entities[b].start] or not pattern.fullmatch(text, entities[a].end, entities[b].start): break
+            if entities[k].label in labels: return k
+            if entities[k].label not in skip: break
+            here, k = k, k + step
+    return None
+
+
+# %% ../../nbs/library/50_nlp/56_relations.ipynb #ed152cb1
+def _described(text: str, entities: list[Entity], had: list[Relation]) -> list[Relation]:
+    "What no earlier rule has: modifiers, sites of treatments, amounts and frequencies of anything but medicines, sizes of problems, variants of genes, abbreviations."
+    starts, used = [e.start for e in entities], {(r.source, r.kind.split("Of")[0]) for r in had}
+    tested, out = {r.source: r.target for r in had if r.kind == "ValueOfExamination"}, []
+    for n, e in enumerate(entities):
+        k, kind = host(text, e, entities, starts), e.label
+        if kind == "RelationalOperator": k, kind = tested.get(k), "Relation"
+        elif kind == "BodyStructure" and (n, "BodySite") not in used: k, kind = _near(text, entities, n, ("TreatmentName",), _SITE, re.compile(r"\s"), ("Direction",)), "BodySite"
+        elif kind == "Frequency" and (n, "Frequency") not in used: k = _near(text, entities, n, ("SubstanceUse", *_PROBLEM, "TreatmentName"), _OFTEN, None)
+        elif kind == "SubstanceUseAmount": k, kind = _near(text, entities, n, ("SubstanceUse",), re.compile(r"[^.;\n]{0,40}"), re.compile(r"[^.;,\n]{0,20}"), ("Time", "Date", "Frequency")), "Amount"
+        elif kind == "MeasurementValue" and n not in tested:
+            k, kind = _near(text, entities, n, _PROBLEM, _SIZED, _NUMBERED), "Value"
+            if k is not None and n + 1 < len(entities) and entities[n + 1].label == "MeasurementUnit" and entities[n + 1].start - e.end <= 3: out.append(Relation("UnitOfCondition", n + 1, k, .8))
+        elif kind == "Variant": k = _near(text, entities, n, ("GeneOrProtein",), _VARIES, _VARIES, ("MutationType",))
+        if k is None: continue
+        role = {"SubstanceUse": "SubstanceUse"}.get(entities[k].label) or _ROLE.get(entities[k].label)
+        if role: out.append(Relation(f"{kind}Of{role}", n, k, .8))
+    at = {(e.start, e.end): n for n, e in enumerate(entities)}
+    for short, (a, b) in abbreviations(text).items():
+        long = next((n for n, e in enumerate(entities) if e.end == b and a <= e.start <= a + 4), None)
+        here = at.get((i := text.find("(" + short, b) + 1, i + len(short)))
+        if long is not None and here is not None: out.append(Relation("Abbreviation", here, long, .9))
+    return out
+
+
+# %% ../../nbs/library/50_nlp/56_relations.ipynb #a93d73d7
+_SHOWS = re.compile(r"\b(?:show(?:s|ed|ing|n)?|demonstrat(?:es|ed|ing)|reveal(?:s|ed|ing)|suggest(?:s|ed|ing|ive of)|f(?:inds|ound|inding)|(?:positive|negative|notable|significant|remarkable|concerning|suspicious|diagnostic|worrisome) (?:for|of)|consistent with|compatible with|indicat(?:es|ed|ing|ive of)|confirm(?:s|ed|ing)|identif(?:ies|ied)|with(?:out)?(?: any)?(?: evidence of| signs of)?|growing|grew|disclosed|evidence of|was (?:normal|unremarkable))\b|^\s*(?::|[-–]\s)", re.I)
+_SEEN = re.compile(r"\b(?:seen|noted|found|identified|demonstrated|confirmed|diagnosed|visuali[sz]ed|detected|evident|shown|proven|present|documented|apparent)?\s*(?:on|by|per|via)\s+(?:(?:the|a|an|his|her|recent|prior|previous|today's|repeat|initial|follow-up|subsequent|\w+ \d+)\s+)*(?:[\w-]+\s+){0,2}$", re.I)
+_ASIDE = re.compile(r"\b(?:due to|because of|secondary to|for (?!e)|given|after|who|which|she|he|patient|but (?:has|had|he|she))\b", re.I)
+
+def _found(text: str, entities: list[Entity], members: list[int]) -> list[Relation]:
+    "The tests of a sentence and the problems they found."
+    out = []
+    for place, i in enumerate(members):
+        if entities[i].label not in _PROBLEM: continue
+        b = entities[i]
+        before = next((k for k in reversed(members[:place]) if entities[k].label == "ExaminationName" and b.start - entities[k].end <= 140), None)
+        if before is not None and _SHOWS.search(words := text[entities[before].end:b.start]) and not _ASIDE.search(re.sub(r"(?:positive|negative|notable|significant|remarkable|concerning|suspicious|worrisome) for", "", words)) and not any(entities[k].label in ("MedicationName", "TreatmentName") for k in members if before < k < i):
+            out.append(Relation("ExaminationFindsCondition", before, i, .8)); continue
+        after = next((k for k in members[place + 1:] if entities[k].label == "ExaminationName"), None)
+        if after is not None and entities[after].start - b.end <= 60 and _SEEN.search(text, b.end, entities[after].start): out.append(Relation("ExaminationFindsCondition", after, i, .8))
+    return out
+
+
 # %% ../../nbs/library/50_nlp/56_relations.ipynb #8e8d7f3b
 def relate(text: str,
            entities: list[Entity], # in order of the text
            *, lines: list | None = None # `sentences(text)` where already known
           ) -> list[Relation]:
     "The relations between entities, in order of their sources."
-    values = _numbered(text, entities, [r for r in _attached(text, entities, ("ExaminationName",), EXAMINATION, 30, 0) if r.kind != "TimeOfExamination" or not any(e.label in (*_PROBLEM, "TreatmentName", "MedicationName") for e in entities[r.target + 1:r.source])])
+    was = {n for n, e in enumerate(entities) if e.label == "MeasurementValue" and _WAS.search(text, max(0, e.start - 6), e.start) and _BECAME.match(text, e.end)} # from 12.1 to 8.4
+    values = _numbered(text, entities, [r for r in _attached(text, entities, ("ExaminationName",), EXAMINATION, 30, 0, was) if not _size(text, entities, r) and (r.kind != "TimeOfExamination" or not any(e.label in (*_PROBLEM, "TreatmentName", "MedicationName") for e in entities[r.target + 1:r.source]))])
     out = values + _units(text, entities, values)
     out += _dosed(text, entities)
-    out += _attached(text, entities, _PROBLEM, CONDITION, 25, 25)
+    tested = {r.source for r in _attached(text, entities, ("ExaminationName",), {"BodyStructure": ""}, 1, 1)} # CT abdomen, chest x-ray: the place is the test's
+    out += _attached(text, entities, _PROBLEM, CONDITION, 25, 25, tested)
+    out += _described(text, entities, out)
     lines = sentences(text) if lines is None else lines
     starts, group = [a for a, _ in lines], {}
     for n, e in enumerate(entities): group.setdefault(bisect_right(starts, e.start), []).append(n)
     for members in group.values():
-        if len(members) > 1: out += _acts(text, entities, members)
+        if len(members) > 1: out += _acts(text, entities, members) + _found(text, entities, members)
     return sorted(set(out), key=lambda r: (r.source, r.target, r.kind))

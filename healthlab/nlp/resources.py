@@ -93,7 +93,7 @@ def _conditions(m: _Maker, text, entities, relations, when):
 def _dosage(entities, parts: dict[str, list[int]]) -> dict:
     said = [entities[n] for ns in parts.values() for n in ns]
     out = {"text": " ".join(e.text for e in sorted(said, key=lambda e: e.start))}
-    if ns := parts.get("RouteOrModeOfMedication"): out["route"] = {"text": entities[ns[0]].text}
+    if ns := parts.get("RouteOfMedication"): out["route"] = {"text": entities[ns[0]].text}
     if ns := parts.get("FrequencyOfMedication"): out["timing"] = {"code": {"text": entities[ns[0]].text}}
     if any(re.search(r"\bp\.?r\.?n\b|as needed", entities[n].text, re.I) for n in ns or ()): out["asNeededBoolean"] = True
     if len(ns := parts.get("DosageOfMedication", ())) == 1 and (q := re.match(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)\b(?!/)", entities[ns[0]].text)): out["doseAndRate"] = [{"doseQuantity": {"value": float(q[1]), "unit": q[2]}}]
@@ -120,6 +120,8 @@ def _medications(m: _Maker, text, entities, relations, when):
         m.add("MedicationStatement", body, [entities[n] for n in group], status)
 
 # %% ../../nbs/library/50_nlp/59_resources.ipynb #cf1a6708
+_COMPARATOR = {w: sign for sign, said in (("<", "<|less than|fewer than|lower than|below|under"), (">", ">|greater than|more than|higher than|above|over"), ("<=", "<=|≤|at most|no more than|up to|less than or equal to"), (">=", ">=|≥|at least|not less than|greater than or equal to")) for w in said.split("|")}
+
 def _observations(m: _Maker, entities, relations, when):
     unit = {r.target: r.source for r in relations if r.kind == "UnitOfExamination"}
     valued = [r for r in relations if r.kind == "ValueOfExamination"]
@@ -135,7 +137,8 @@ def _observations(m: _Maker, entities, relations, when):
         elif m.note: body["effectiveDateTime"] = m.note.isoformat()
         number = re.fullmatch(r"\d+(?:\.\d+)?", v.text.strip())
         u = entities[unit[r.target]].text if r.target in unit else None
-        body |= {"valueQuantity": {"value": float(v.text)} | ({"unit": u} if u else {})} if number else {"valueString": f"{v.text} {u}" if u else v.text}
+        sign = _COMPARATOR.get(entities[r.source - 1].text.lower()) if r.source and entities[r.source - 1].label == "RelationalOperator" and v.start - entities[r.source - 1].end <= 1 else None
+        body |= {"valueQuantity": {"value": float(v.text)} | ({"comparator": sign} if sign else {}) | ({"unit": u} if u else {})} if number else {"valueString": f"{v.text} {u}" if u else v.text}
         m.add("Observation", body, [e, v], r.source)
 
 def _procedures(m: _Maker, entities, when):

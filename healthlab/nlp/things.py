@@ -28,6 +28,7 @@ _SYMBOL = r"[A-Z][A-Z0-9]{1,6}(?:-[A-Z]?\d{1,3})?|p53|c-(?:myc|kit|met)"
 _BESIDE = r"(?:genes?|mutations?|(?:gene )?variants?|polymorphisms?|alleles?|promoter|exons?|germline|locus|fusion|rearrangements?|amplification|haplotypes?|genotyp\w+|heterozyg\w+|homozyg\w+|haploinsufficiency|gene product|-mutated|-mutant|-rearranged)"
 _NONE = r"(?![A-Z]\d+[A-Z]\b|(?:DNA|RNA|PCR|MRNA|NO|A|THE|NEW|SNP|FDA|HIV|HBV|HCV|HPV|EBV|CMV|MRI|CT|USA|WHO|OMIM|HGVS|X|Y|IN|OF|AND|ALL|AML|CML|MDS|ONE|TWO|LOW|RARE)\b)"
 GENE = re.compile(rf"(?<![\w.-]){_NONE}(?:{_SYMBOL})(?=(?: [\w./]{{1,12}})? ?{_BESIDE}\b)|(?<=\bgene ){_NONE}(?:{_SYMBOL})(?![\w-])|(?<=\bmutations in )(?:the )?{_NONE}(?:{_SYMBOL})(?![\w-])|(?<=\bmutation in )(?:the )?{_NONE}(?:{_SYMBOL})(?![\w-])")
+_RECEPTOR = re.compile(r"(?<![\w-])(?:ER|PR|AR)(?=\s?\+(?!\w)|-(?=[/,;.)\s]|$)|[ -](?:strongly )?(?:positive|negative)\b|/(?:ER|PR)\b)(?! pressure)")
 LISTED = re.compile(r"(?<![\w-])(?:" + "|".join(map(re.escape, sorted(GENES, key=len, reverse=True))) + r")(?![\w]|-\d)")
 
 # %% ../../nbs/library/50_nlp/52a_things.ipynb #5072ddf0
@@ -52,6 +53,7 @@ def things(text: str # any text
     low, rules = text.lower(), []
     if any(w in low for w in _GENE_IN): rules.append((GENE, "GeneOrProtein", .85))
     if not _HEADS.isdisjoint(_CAPITALS.findall(text)): rules.append((LISTED, "GeneOrProtein", .95))
+    if "HER" in text or "ER/PR" in text or re.search(r"ER ?\+|PR ?\+|(?:ER|PR)[ -](?:pos|neg)", text): rules.append((_RECEPTOR, "GeneOrProtein", .85))
     if any(w in low for w in _DEVICE_IN): rules.append((DEVICE, "MedicalDevice", .9))
     for pattern, label, score in rules:
         for m in pattern.finditer(text):

@@ -28,7 +28,7 @@ def marked(text):
 
 
 @pytest.mark.parametrize("text, wanted", [
-    ("[aspirin|MedicationName] [81 mg|Dosage] [PO|MedicationRoute] [daily|Frequency], [metformin|MedicationName] [500 mg|Dosage] [BID|Frequency]", {("DosageOfMedication", "81 mg", "aspirin"), ("RouteOrModeOfMedication", "PO", "aspirin"), ("FrequencyOfMedication", "daily", "aspirin"), ("DosageOfMedication", "500 mg", "metformin"), ("FrequencyOfMedication", "BID", "metformin")}),
+    ("[aspirin|MedicationName] [81 mg|Dosage] [PO|MedicationRoute] [daily|Frequency], [metformin|MedicationName] [500 mg|Dosage] [BID|Frequency]", {("DosageOfMedication", "81 mg", "aspirin"), ("RouteOfMedication", "PO", "aspirin"), ("FrequencyOfMedication", "daily", "aspirin"), ("DosageOfMedication", "500 mg", "metformin"), ("FrequencyOfMedication", "BID", "metformin")}),
     ("[Na|ExaminationName] [140|MeasurementValue] [mmol/L|MeasurementUnit], [K|ExaminationName] [4.1|MeasurementValue]", {("ValueOfExamination", "140", "Na"), ("UnitOfExamination", "mmol/L", "Na"), ("ValueOfExamination", "4.1", "K")}),
     ("[Lisinopril|MedicationName] caused [cough|SymptomOrSign].", {("AdverseEventOfMedication", "cough", "Lisinopril")}),
     ("[Rash|SymptomOrSign] due to [penicillin|MedicationName].", {("AdverseEventOfMedication", "Rash", "penicillin")}),
