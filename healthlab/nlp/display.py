@@ -9,7 +9,7 @@ from datetime import date
 
 from .entities import Entity
 
-COLOURS = {"Diagnosis": "#f6c6c0", "SymptomOrSign": "#fbe0b8", "MedicationName": "#c4e3c9", "Dosage": "#dcefdf", "MedicationRoute": "#dcefdf", "Frequency": "#dcefdf", "MedicationForm": "#dcefdf", "ExaminationName": "#c5dbf2", "MeasurementValue": "#e0ebf8", "MeasurementUnit": "#e0ebf8", "TreatmentName": "#d9cdf0", "BodyStructure": "#f1d6ea", "Allergen": "#f9b9ac"}
+COLOURS = {"Diagnosis": "#f6c6c0", "SymptomOrSign": "#fbe0b8", "MedicationName": "#c4e3c9", "MedicationClass": "#c4e3c9", "Dosage": "#dcefdf", "MedicationRoute": "#dcefdf", "Frequency": "#dcefdf", "MedicationForm": "#dcefdf", "ExaminationName": "#c5dbf2", "MeasurementValue": "#e0ebf8", "MeasurementUnit": "#e0ebf8", "TreatmentName": "#d9cdf0", "BodyStructure": "#f1d6ea", "Direction": "#f8ebf5", "ConditionQualifier": "#fdf3e0", "ConditionScale": "#fdf3e0", "Course": "#fdf3e0", "GeneOrProtein": "#cfe6e3", "Variant": "#cfe6e3", "MutationType": "#e7f2f0", "Expression": "#e7f2f0", "RelationalOperator": "#e0ebf8", "Allergen": "#f9b9ac"}
 _OTHER = "#e6e6e6"
 
 # %% ../../nbs/library/50_nlp/59b_display.ipynb #155f4073

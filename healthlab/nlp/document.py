@@ -186,7 +186,8 @@ def _complete(d: Document, read: str, found: list[Entity], deep: bool) -> tuple:
     events = timeline(read, d.entities, d.date or Day.today(), admitted=admitted, lines=lines, said=said)
     d.relations = relate(read, d.entities, lines=lines)
     had = {(r.kind, r.source, r.target) for r in d.relations}
-    d.relations = sorted(d.relations + [r for r in happened(d.entities, events) if (r.kind, r.source, r.target) not in had], key=lambda r: (r.source, r.target, r.kind))
+    lasts = {r.source for r in d.relations if r.kind == "TimeOfMedication"} # for 5 days: of the medicine it was prescribed for alone
+    d.relations = sorted(d.relations + [r for r in happened(d.entities, events) if (r.kind, r.source, r.target) not in had and not (r.kind == "TimeOfMedication" and r.source in lasts)], key=lambda r: (r.source, r.target, r.kind))
     if d.date: d.timeline = events
     else: d.warnings.append("without a date the note has no timeline")
     d.sentiment = sentiment(read, lines=lines)

@@ -17,6 +17,7 @@ from ..core.settings import settings
 from ..encoder import Tagger
 from .assertion import Assertion
 from .checkpoint import category, checkpoint, named
+from .lists import known_medicine, shorthand
 from .multitask import CHANNELS, decode, followed, head_of, log_softmax, logits, readings, reread
 from .plausible import believable, marked, phrases
 from .prescription import attribute, beside, signed
@@ -65,7 +66,7 @@ def _genres(tagger: Tagger, y: np.ndarray) -> dict[str, float]:
 # %% ../../nbs/library/50_nlp/53_entities.ipynb #840905e6
 _GAUGE = r"(?! (?:foley|coude|catheter|sheath|pigtail|ng|og|chest|tube|nephrostomy|drain|french)\b)" # 16F Foley: a size
 _PATTERNS = [(label, re.compile(p, re.I)) for label, p in (
-    ("Age", r"\b\d{1,3}[- ]?(?:years?|yrs?|y|months?|mos?|weeks?|days?)[- /]?(?:old|o)\b\.?|\b\d{1,3} ?y/?o\b|(?<=aged )\d{1,3}\b|(?<=age )\d{1,3}\b|(?<![\d.])\b(?:[1-9]|[1-8]\d|9[0-3])(?=[MF]\b" + _GAUGE + r")"),
+    ("Age", r"\b\d{1,3}[- ]?(?:years?|yrs?|y|months?|mos?|weeks?|days?)[- /]?(?:old|o)\b\.?|\b\d{1,3} ?y/?o\b|(?<=\baged )\d{1,3}\b|(?<=\bage )\d{1,3}\b|(?<![\d.])\b(?:[1-9]|[1-8]\d|9[0-3])(?=[MF]\b" + _GAUGE + r")"),
     ("Gender", r"\b(?:male|female|man|woman|boy|girl|gentleman|lady)\b|(?<=\b\d)[MF]\b" + _GAUGE + r"|(?<=\b\d\d)[MF]\b" + _GAUGE),
     ("FamilyRelation", r"\b(?:(?:maternal|paternal) )?(?:grand(?:mother|father|parents?)|(?:half[- ]|step)?(?:brother|sister)s?|mother|father|son|daughter|siblings?|aunt|uncle|cousin|niece|nephew|wife|husband|spouse)\b"),
     ("SubstanceUse", r"\b(?:(?:current|active|former|ex-?|non-?|never|heavy|light|social)[- ]?smok(?:er|ed|ing)|smok(?:es|er|ed|ing)|tobacco(?: use)?|cigarettes?|alcohol(?:ic\b(?= ?[.,;)]|$)| use| abuse| dependence| consumption)?|etoh(?: use)?|drinks? (?:alcohol|beer|wine|liquor)|(?:illicit |recreational |iv )?drug use|marijuana|cannabis|cocaine|heroin|methamphetamines?|vap(?:es|ing)|chewing tobacco)\b"),
@@ -90,7 +91,7 @@ def _fill(have: list[Entity], more: list[Entity]) -> list[Entity]:
 
 # %% ../../nbs/library/50_nlp/53_entities.ipynb #c0b640c4
 _COMMON = re.compile(r"penicillins?|sulfa(?: drugs?)?|latex|iodine|(?:tree |pea)?nuts?|shellfish|shrimps?|fish|eggs?|milk|wheat|soy|gluten|(?:grass |tree )?pollens?|ragweed|grass|dust(?: mites?)?|mold|nickel|PCNs?|ASA|NSAIDs?|ACE-?Is?|ACE inhibitors?|TMP[-/ ]?SMX|SMX[-/ ]TMP|SMZ|bactrim|statins?|(?:IV |IVP |intravenous |iodinated |CT )?(?:contrast|dye)(?: dye| media| agents?)?|(?:bee|wasp)(?: stings?| venom)?|(?:adhesive )?tape|opi(?:oid|ate)s?|morphine|codeine", re.I)
-_NO_NAME = re.compile(r"(?:Medicaid|Medicare|NKD?A|NKMA|NKFA|NKDFA|PMHx?|PSHx?|FHx|SHx|HPI|ROS|Sig|Disp|Refills?|(?:no )?(?:known )?(?:(?:drug|food|medication) )?allerg(?:y|ies)(?= to\b))\b", re.I)
+_NO_NAME = re.compile(r"(?:Medicaid|Medicare|NKD?A|NKMA|NKFA|NKDFA|PMHx?|PSHx?|FHx|SHx|HPI|ROS|Sig|Disp|Refills?|(?:no )?(?:known )?(?:(?:drug|food|medication) )?allerg(?:y|ies)(?= to\b|(?: and intolerances)?[ \t]*:?[ \t]*\n))\b", re.I)
 
 def _named(text: str, found: list[Entity]) -> list[Entity]:
     "`found` without words that name no thing: that there are no allergies (NKDA), titles (PMH), the labels of a prescription (Sig, Disp, Refills), the word allergy before its allergen."
@@ -200,13 +201,26 @@ def _whole(diseases: list[Entity], parts: list[Entity]) -> list[Entity]:
 
 _AFTER = re.compile(r"\s+s/p\s+", re.I)
 
+_REST = re.compile(r"(?:\s+(?:D\d+|R|L|RA|LA|IJ|SC|FA|AC|to gravity|drain|line|gtt|drip|in place|intact|c/d/i))+", re.I)
+
+def _core(e: Entity) -> tuple[int, int, str] | None:
+    "The medicine or device in front of words that say where it lies or on which day it is (Zosyn D3, CVC R IJ, Foley to gravity), or behind them (R FA PIV)."
+    words = e.text.split()
+    for w, a in ((words[0], 0), (words[-1], len(e.text) - len(words[-1]))):
+        label = shorthand().get(w, ("",))[0] or ("MedicationName" if len(w) > 3 and known_medicine(w) else "")
+        rest = e.text[len(w):] if not a else " " + e.text[:a].strip()
+        if label in ("MedicationName", "MedicalDevice") and _REST.fullmatch(rest): return a, a + len(w), label
+    return None
+
 def _believed(text: str, found: list[Entity]) -> list[Entity]:
     "The mentions under the categories their words can have; two told in one breath apart: CAD s/p CABG."
     out, parts = [], []
     for e in found:
-        if e.label in CORE and (m := _AFTER.search(e.text)): parts += [Entity(e.start, e.start + m.start(), e.text[:m.start()], e.label, e.score), Entity(e.start + m.end(), e.end, e.text[m.end():], e.label, e.score)]
+        if e.label == "ConditionQualifier" and ", " in e.text: parts += [Entity(e.start + m.start(), e.start + m.end(), m[0], e.label, e.score) for m in re.finditer(r"[^,\s][^,]*", e.text)]
+        elif e.label in CORE and (m := _AFTER.search(e.text)): parts += [Entity(e.start, e.start + m.start(), e.text[:m.start()], e.label, e.score), Entity(e.start + m.end(), e.end, e.text[m.end():], e.label, e.score)]
         else: parts.append(e)
     for e in parts:
+        if e.label in ("ConditionQualifier", "ExaminationName") and " " in e.text and (core := _core(e)): e.start, e.end, e.text, e.label = e.start + core[0], e.start + core[1], e.text[core[0]:core[1]], core[2]
         if label := believable(text, e.start, e.end, e.label): e.label = label; out.append(e)
     return out
 
@@ -260,7 +274,7 @@ def _merged(tagger, words, y, text: str) -> tuple[list[Entity], dict[str, float]
     genre = _genres(tagger, y)
     best = max(genre, key=genre.get)
     ask = lambda least, *names: [_head(tagger, words, y, text, n, least) for n in _known(tagger, *names)]
-    if _literary(tagger, y, text):
+    if literary := _literary(tagger, y, text):
         y = _blended(tagger, y, text)
         found = sum(ask(0., "bc5cdr"), [])
         found = _fill(found, repeated(text, found))
@@ -276,7 +290,7 @@ def _merged(tagger, words, y, text: str) -> tuple[list[Entity], dict[str, float]
     found = _named(text, found)
     more = [Entity(a, b, text[a:b], label, p) for a, b, label, p in things(text)]
     sure = {i for e in more if e.label == "Variant" for i in range(e.start, e.end)} | {(e.start, e.end) for e in more if e.label == "GeneOrProtein"}
-    found = [e for e in found if not ({e.start, e.end - 1} <= sure or e.label == "MedicationName" and (e.start, e.end) in sure or _genetic(text, e, more))] # a notation is surer than a word's looks
+    found = [e for e in found if not ({e.start, e.end - 1} <= sure or e.label == "MedicationName" and (e.start, e.end) in sure or _genetic(text, e, more) and not (literary and e.label == "Diagnosis"))] # a notation is surer than a word's looks
     found = _fill(found, more)
     return sorted(found, key=lambda e: (e.start, e.end)), genre
 

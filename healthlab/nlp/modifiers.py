@@ -31,7 +31,7 @@ MEDICINE = ("MedicationName", "MedicationClass")
 _DESCRIBES = frozenset(("ConditionQualifier", "ConditionScale", "Direction", "Course", "BodyStructure"))
 _SMALL = re.compile(r"(?:[\s,/&-]|\b(?:of|in|on|with|the|his|her|their|this|that|an?|both|known|and|previous|prior|small|large|tiny|trace|mild|moderate|severe|old|new|dose|dosage|doses|sided)\b)*", re.I)
 _BEHIND = re.compile(r"(?:[\s,:(-]|\b(?:has|have|had|is|are|was|were|be|been|being|remain(?:s|ed)?|appear(?:s|ed)?|continu(?:es|ed) to|to|slow(?:ly)?|slightly|significantly|gradually|markedly|somewhat|mildly|much|greatly|now|also|since|further|then|overall|clinically|largely|nearly|completely|fully|partially|acutely|rapidly|steadily|recently|subsequently|not|no|the|dose|dosage|levels?|counts?|it|which|that|in size|will|should|can|symptoms?|initially|again|today|and)\b)*", re.I)
-_PLACED = re.compile(r"\s*[,(]?\s*(?:(?:more |greater |worse )?(?:on|at|to|in|over) (?:the|his|her|their) )?", re.I)
+_PLACED = re.compile(r"\s*[,(:]?\s*(?:(?:trace|mild|moderate|severe|diffuse|greater|1\+|2\+|3\+|noted|present) )?(?:(?:more |greater |worse )?(?:on|at|to|in|over) (?:the|his|her|their) )?", re.I)
 
 def _ahead(text: str, at: int, entities: list[Entity], starts: list[int], labels, between: re.Pattern) -> int | None:
     "The mention of these categories that follows, with only small words and other modifiers before it."
@@ -97,6 +97,7 @@ def host(text: str, e: Entity, entities: list[Entity], starts: list[int]) -> int
 # %% ../../nbs/library/50_nlp/53c_modifiers.ipynb #70bad9d1
 _STUDY = re.compile(r"\b(?:rats?|mice|study|studies|subjects|conclusions?|objective|methods|cohort|randomi[sz]ed)\b", re.I)
 _RESULT = re.compile(r"\b(?:has|have|had|slowly|gradually|continu\w+ to|steadily)\s+(?:\w+ly\s+)?$", re.I)
+_PCP = re.compile(r"\b(?:prophylaxis|ppx|proph|treat\w*|risk|possible|suspected|history) (?:of |for |against )?PCP$|\bPCP (?=pneumonia)", re.I) # Pneumocystis
 _TITLE = re.compile(r"MDs?|RNs?|NPs") # behind a name, in every signature
 _VIEW = re.compile(r"(?:[\s,/]|and|LAT\b|lateral)*(?:chest|pelvis|views?|radiographs?|films?|x-?rays?|CXR|hand|foot|knee|hip|spine|ankle|wrist|elbow|shoulder|abdomen)\b|(?:[\s,/]|and)+lateral\b", re.I)
 
@@ -108,7 +109,7 @@ def _own(text: str, e: Entity, study: bool) -> str:
     if e.label in ("MeasurementValue", "ConditionQualifier") and (m := _COMPARED.match(text, e.start)) and m.end() == e.end: return "RelationalOperator"
     if e.label in ("ExaminationName", "Diagnosis", "ConditionQualifier") and w in ("PA", "AP") and _VIEW.match(text, e.end): return "Direction"
     if e.label == "MeasurementValue" and _COURSE.fullmatch(w): return "Course" if _RESULT.search(text, max(0, e.start - 30), e.start) or re.match(r"\s+(?:from|to|by|in size|since)\b", text[e.end:e.end + 9]) or not re.match(r"(?:in|de)creas(?:ed|es)|reduced|elevated|stable|unchanged", w, re.I) else e.label
-    if e.label in ("Diagnosis", "MedicationName", "TreatmentName", "ExaminationName", "ConditionQualifier", "AdministrativeEvent", "BodyStructure", "CareEnvironment") and _PROFESSION.fullmatch(w): return "HealthcareProfession"
+    if e.label in ("Diagnosis", "MedicationName", "TreatmentName", "ExaminationName", "ConditionQualifier", "AdministrativeEvent", "BodyStructure", "CareEnvironment") and _PROFESSION.fullmatch(w) and not _PCP.search(text, max(0, e.start - 24), e.end): return "HealthcareProfession"
     if not study and e.label in ("MedicationName", "TreatmentName", "ExaminationName", "ConditionQualifier") and _CLASS.fullmatch(w): return "MedicationClass"
     return e.label
 
@@ -118,6 +119,8 @@ def modified(text: str,
     "The mentions with those that describe them."
     study = len(_STUDY.findall(text)) > 1 # an abstract, where classes are chemicals among others
     for e in entities: e.label = _own(text, e, study)
+    named = [m.span() for m in _CLASS.finditer(text) if " " in m[0]] if not study else [] # a stool softener is no stool
+    if named: entities = [e for e in entities if e.label in ("MedicationClass", "Allergen") or not any(a <= e.start and e.end <= b for a, b in named)]
     starts, ends, found = [e.start for e in entities], [e.end for e in entities], []
     genes = any(e.label in _GENETIC for e in entities)
     for e in entities if genes else ():

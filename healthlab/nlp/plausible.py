@@ -6,7 +6,7 @@ __all__ = ['heading', 'believable', 'phrases', 'marked']
 # %% ../../nbs/library/50_nlp/52c_plausible.ipynb #b32d7e09
 import re
 
-from .lists import known_medicine
+from .lists import known_medicine, shorthand
 
 # %% ../../nbs/library/50_nlp/52c_plausible.ipynb #52c6596f
 _SYSTEMS = re.compile(r"(?:review of )?systems?|ros|cc|hpi|pe|vs|pmhx?|pshx?|fhx?|shx?|a/?p|meds|labs|physical(?: exam(?:ination)?)?|exam(?:ination)?|vital(?: sign)?s?|cardiovascular|cardiac|cv|cvs|respiratory|pulm(?:onary)?|resp|gastrointestinal|gi|genitourinary|gu|neuro(?:logic(?:al)?)?|psych(?:iatric|ological)?|musculoskeletal|msk|integumentary|endocrine|hematologic(?:al)?|lymphatic|constitutional|general(?: appearance)?|heent|ent|diagnos[ei]s|impression|assessment|plan|medications?|allergies|laboratory(?: data)?|labs?|imaging|procedures?|complications?", re.I)
@@ -32,10 +32,10 @@ _EVENT = re.compile(r"(?:re-?)?admi\w+|discharg\w+|transfer\w*|referr\w+|hospita
 _FORM = re.compile(r"(?:tablets?|tabs?|capsules?|caps?|patch(?:es)?|inhalers?|sprays?|drops|cream|ointment|gel|lotion|suspension|solution|syrup|suppositor(?:y|ies)|lozenges?|nebuli[sz]ers?|elixir)\.?", re.I)
 
 # %% ../../nbs/library/50_nlp/52c_plausible.ipynb #acfc1d88
-_SHORT = {"Diagnosis": re.compile(r"(?:(?<!, )MI|HTN|HLD|DM ?(?:2|II|I|1)?|DKA|ARDS|NAFLD|NASH|PCOS|GDM|OCD|TBI|SBO|MRSA|AAA|(?:HIV|HCV|HBV)(?! (?:tests?|screen|viral|antibod|antigen|ab\b|ag\b|RNA|DNA|PCR|neg|status|serolog))|PUD|T[12]DM|CAD|CHF|HF[rp]EF|COPD|CKD ?(?:[1-5]|I{1,3}|IV|V)?[ab]?|AKI|ESRD|A[- ]?fib|PE|DVT|TIA|CVA(?! (?:tenderness|angle|pain|percussion))|N?STEMI|GERD|OSA|BPH|UTI|URI|PNA|PVD|PAD|OA|DJD|PTSD|ADHD|MDD|IBS|RA|SLE|MS|TB)"), "MedicationName": re.compile(r"(?:KCl|D5W|D5 ?(?:1/[24] ?)?NS|NTG|IVIG|TPN|PRBCs?|FFP|FOLFOX(?:-?[46])?|FOLFIRI(?:NOX)?|(?:R-)?CHOP(?! score)|ABVD|BEACOPP|tPA|PNV|HCTZ|5-?FU|6-?MP|TMP[-/]SMX)"),
+_SHORT = {"Diagnosis": re.compile(r"(?:(?<!, )MI|DM ?(?:2|II|I|1)?|(?:HIV|HCV|HBV)(?! (?:tests?|screen|viral|antibod|antigen|ab\b|ag\b|RNA|DNA|PCR|neg|status|serolog))|T[12]DM|HF[rp]EF|CKD ?(?:[1-5]|I{1,3}|IV|V)?[ab]?|A[- ]?fib|CVA(?! (?:tenderness|angle|pain|percussion))|N?STEMI|RA|MS|TB)"), "MedicationName": re.compile(r"(?:D5W|D5 ?(?:1/[24] ?)?NS|PRBCs?|FFP|FOLFOX(?:-?[46])?|FOLFIRI(?:NOX)?|(?:R-)?CHOP(?! score)|ABVD|BEACOPP|HCTZ|5-?FU|6-?MP|TMP[-/]SMX)"),
           "ExaminationName": re.compile(r"(?:HbA1c|Hgb ?A1c|Hb ?A1c|[Aa]1[Cc]|LVEF|NIHSS|GCS|MMSE|MoCA|PHQ-?[29]|GAD-?7|FEV1|FVC|DLCO|(?:NT-?pro-?)?BNP|CRP|ESR|PSA|TSH|INR|PTT|CK-?MB|CPK|LDH|BP|HR|RR|SpO2|(?:beta[- ]|β-|b-?)?[hH][Cc]G|CA[- ]?(?:125|15-3|19-9|27[.-]29)|ABG|VBG|CBC|BMP|CMP|LFTs?|ANA|ANCA|AFP|CEA|APGARs?|Apgars?|EF(?=\s?(?:of |was |is |[:=] ?)?\d))"),
-          "TreatmentName": re.compile(r"(?:(?:CABG|PCI|PTCA)(?: ?[x×] ?\d)?|TAVR|TKA|THA|TKR|THR|TURP|ORIF|TAH[-/ ]?BSO|XRT|I&D|D&C|ECT)"),
-          "SymptomOrSign": re.compile(r"(?:SOB|DOE|CP|[Nn]/[Vv](?:/[Dd])?|SI|HI|SI/HI|LBP|LOC|PND|BRBPR|RLQ pain|LLQ pain|RUQ pain|LUQ pain)")}
+          "TreatmentName": re.compile(r"(?:(?:CABG|PCI|PTCA)(?: ?[x×] ?\d)?|TAH[-/ ]?BSO|I&D|D&C)"),
+          "SymptomOrSign": re.compile(r"(?:[Nn]/[Vv](?:/[Dd])?|SI/HI|RLQ pain|LLQ pain|RUQ pain|LUQ pain)")}
 _ANGLE = re.compile(r"\s*(?:tenderness|angle|pain|percussion)", re.I) # the costovertebral angle
 _VERBS = re.compile(r"(?:titrat|taper|wean|discontinu|continu|start|stopp?|increas|decreas|switch)(?:e|es|ed|ing)?", re.I)
 _MACHINE = re.compile(r"(?:c|bi)-?pap(?: machine| mask)?", re.I)
@@ -46,7 +46,8 @@ _LASTS = re.compile(r"\d+ ?(?:wks?|weeks?|days?|d|months?|mos?|yrs?|years?|hrs?|
 
 # %% ../../nbs/library/50_nlp/52c_plausible.ipynb #0aca2108
 # RA is room air beside a saturation and the right atrium in an echocardiogram; MS the mental status, morphine, the mitral valve or a degree
-_ELSE = {"RA": (re.compile(r"(?:%|\bsat\w*|\bspo2|\bo2|\bon|\broom)[\s:,=(/-]*(?:\d{2,3}\s?%?[\s,(/-]*)?(?:on\s+)?$|\b(?:RV|LA|LV|SVC|IVC|dilated|enlarged)[\s,/]+(?:and )?$", re.I),
+_ELSE = {"IVF": (re.compile(r"\b(?:by|via|through|undergo\w*|conceived \w+|for)\s+$", re.I), re.compile(r"\s+(?:pregnan|cycle|embryo|twin|attempt|concep)", re.I)), # in vitro fertilisation
+         "RA": (re.compile(r"(?:%|\bsat\w*|\bspo2|\bo2|\bon|\broom)[\s:,=(/-]*(?:\d{2,3}\s?%?[\s,(/-]*)?(?:on\s+)?$|\b(?:RV|LA|LV|SVC|IVC|dilated|enlarged)[\s,/]+(?:and )?$", re.I),
                 re.compile(r"[\s:,(]*(?:o2 )?(?:sat|spo2|\d{2,3}\s?%)|\s+(?:pressure|mean|dilat|enlarg|size|volume|lead|thromb|is (?:mildly |moderately |severely )?(?:dilated|enlarged|normal))|[\s,/]+(?:and )?(?:RV|LA|LV|SVC|IVC)\b", re.I)),
          "MS": (re.compile(r"\b(?:altered|baseline|clear|depressed|decreased|declining|worsening|improv\w+|change in|changes in|mild|moderate|severe|rheumatic|mitral|AS|MR|AR|TR|TS|MBA|MPH|RN|RD|BSN|BS),?[\s/]+$", re.I),
                 re.compile(r"\s*\d+(?:\.\d+)? ?mg|\s+(?:contin|IR|PO|IV|IM|drip|gtt|changes?|exam\w*|intact|normal|wnl|baseline|unchanged|alert|waxing)\b|\s*[:/-]\s*(?:alert|awake|a[&x+o]|oriented|intact|normal|calm|clear|confused|MR|AS)|,? (?:RD|RN|MPH|CCC|MBA|MD)\b|[\s,/]+(?:and )?(?:MR|AS|AR|TR|TS)\b|\s+(?:gradient|murmur|by echo)", re.I))}
@@ -67,8 +68,9 @@ def believable(text: str, start: int, end: int,
     if heading(text, start, end) or _SIGNS_OF_WRITING.fullmatch(words) or label == "ConditionQualifier" and _SURETY.fullmatch(words): return ""
     if words == "CVA" and _ANGLE.match(text, end): return "BodyStructure"
     if _meant_else(text, start, end): return "MedicationName" if words == "MS" and re.match(r"\s*\d+(?:\.\d+)? ?mg|\s+contin\b", text[end:end + 12], re.I) else ""
+    if (short := shorthand().get(words)) is not None: return short[0]
     if short := next((k for k, p in _SHORT.items() if p.fullmatch(words)), ""): return short
-    if label == "MedicationName" and _VERBS.fullmatch(words): return ""
+    if label == "MedicationName" and (_VERBS.fullmatch(words) or len(words) == 1): return ""
     if _MACHINE.fullmatch(words): return "MedicalDevice"
     if label in ("ExaminationName", "Diagnosis", "MedicationName") and _OPERATION.fullmatch(words): return "TreatmentName"
     if label in ("ConditionQualifier", "Diagnosis", "SymptomOrSign", "TreatmentName", "ExaminationName") and known_medicine(words): return "MedicationName"
@@ -97,10 +99,10 @@ _MARKED = [(label, re.compile(p, re.I)) for label, p in (
     ("ExaminationName", r"\b(?:KUB|CXR|EKG|ECG|EEG|EMG|MRI|MRA|colonoscop(?:y|ies)|mammograms?|urinalysis|echocardiograms?|auscultation|percussion|palpation)\b"),
     ("SymptomOrSign", r"\b(?:murmurs?|gallops?|lymphadenopathy|(?:hepato)?splenomegaly|hepatomegaly|organomegaly|thyromegaly|JVD|jaundice|rales|rhonchi|wheez(?:es|ing)|crackles|bruits?|nausea|vomiting|diarrh(?:o)?ea|constipation|dysuria|hematuria|fevers?|chills|cough(?:ing)?|hemoptysis|headaches?|dizziness|fatigue|dyspnea|shortness of breath|(?:chest|abdominal|back|neck|joint|flank) pain|palpitations|syncope|rash(?:es)?|itching|pruritus|numbness|tingling|edema|cyanosis|clubbing|masses)\b"),
     ("BodyStructure", rf"\b{_PLACES}\b(?! (?:of the table|length))"),
-    ("Diagnosis", r"\b(?:(?:first|second|third)[- ]degree )?burns\b|\b(?:first|second|third)[- ]degree burn\b|\b(?:sprain|fracture|laceration|contusion|abrasion|hernia|polyp|cyst|nodule|ulcer|abscesse|tumou?r|cancer|aneurysm|kidney stone|calculi|seizure|stroke|TIA)s?\b|\b(?:abscess|calculus|stenosis|metastas[ei]s)\b|\b[a-z]{4,}itis\b|\b(?:herpes )?zoster\b|\b(?:suicidal|homicidal)(?: ideation)?\b|\b(?:congestive )?heart failure\b"))]
+    ("Diagnosis", r"\b(?:(?:first|second|third)[- ]degree )?burns\b|\b(?:first|second|third)[- ]degree burn\b|\b(?:sprain|fracture|laceration|contusion|abrasion|hernia|polyp|cyst|nodule|ulcer|abscesse|tumou?r|cancer|aneurysm|kidney stone|calculi|seizure|stroke|TIA)s?\b|\b(?:abscess|calculus|stenosis|metastas[ei]s)\b|\b[a-z]{4,}itis\b|\b(?:herpes )?zoster\b|\b(?:suicidal|homicidal)(?: ideation)?\b|\bsuicide attempts?\b|\b(?:congestive )?heart failure\b"))]
 
 _PHRASES = [(label, re.compile(rf"(?<![\w-])(?:{p})(?![\w-])", re.I)) for label, p in (
-    ("MedicationName", r"(?:half[- ])?normal saline|hypertonic saline|lactated ringer'?s?(?: solution)?|ringer'?s lactate|packed (?:red )?(?:blood )?cells|fresh frozen plasma|(?:oral contracepti|birth control pill)\w*|(?:potassium|sodium|calcium|magnesium|ferrous|zinc) (?:chloride|bicarbonate|phosphate|gluconate|carbonate|citrate|acetate|sulfate|oxide|hydroxide)(?! (?:level|was|is|of))|fish oil|folic acid|oxygen(?= (?:at |of )?\d+(?:\.\d+)? ?(?:l|liters?)\b)"),
+    ("MedicationName", r"(?:half[- ])?normal saline|hypertonic saline|lactated ringer'?s?(?: solution)?|ringer'?s lactate|packed (?:red )?(?:blood )?cells|fresh frozen plasma|(?:oral contracepti|birth control pill)\w*|(?:potassium|sodium|calcium|magnesium|ferrous|zinc) (?:chloride|bicarbonate|phosphate|gluconate|carbonate|citrate|acetate|sulfate|oxide|hydroxide)(?! (?:level|was|is|of))|fish oil|folic acid|vit(?:amin)?\.? ?(?:a|b-?\d{0,2}|c|d-?[23]?|e|k)(?= (?:\d|po\b|supplement|daily|oral|iv\b|tab|cap|weekly))|(?<=ml )(?:ns|lr)|(?<=cc )(?:ns|lr)|(?:ns|lr)(?= (?:bolus|@|infusion|at \d|iv\b|\d+ ?(?:ml|cc)))|oxygen(?= (?:at |of )?\d+(?:\.\d+)? ?(?:l|liters?)\b)"),
     ("Diagnosis", r"(?:upper |lower )?(?:gi|gastrointestinal) (?:bleed(?:ing|s)?|hemorrhage)|aspiration pneumonia|sickle cell (?:trait|disease|anemia|crisis)"),
     ("ExaminationName", r"(?:blood|urine|sputum|wound|stool|throat|csf) cultures?|pulmonary function tests?|peak flow|alk(?:aline)? phos(?:phatase)?|t\.? ?bili(?:rubin)?|(?:left ventricular )?ejection fraction|troponin [it]|rapid (?:strep|flu|influenza|antigen)(?: (?:test|screen|antigen))?|(?:sars-cov-2|covid(?:-19)?|influenza|flu|rsv|hiv|monospot|c\.? ?diff(?:icile)?|legionella|strep)(?: [ab])? (?:pcr|naat|swab|antigen|antibody|test|screen|toxin)|(?:chest|abdominal|head|brain|pelvic|renal|thyroid|cardiac|spine|spinal|knee|hip|shoulder|lumbar spine|cervical spine) (?:x-?rays?|radiographs?|ct(?: scan)?|mri|ultrasound)|urine hcg|erythrocyte sedimentation rate|oxygen saturation|(?:hiv |hcv |hbv |cmv )?viral load|anion gap|white (?:blood )?(?:cell )?count|platelet count|pap smear"))]
 
@@ -115,7 +117,15 @@ def marked(text: str # a note
           ) -> list[tuple[int, int, str, float]]: # (start, end, category, score)
     "What can be told from a word alone."
     out = [(*m.span(), label, .8) for label, p in (*_MARKED, *_ABBREVIATED) for m in p.finditer(text) if not _meant_else(text, *m.span()) and not heading(text, *m.span())]
-    return out + [(*m.span(), "MedicationName", .8) for m in _NAMED.finditer(text) if known_medicine(m[0]) and not _CLASS.match(text, m.end())]
+    short = shorthand()
+    for m in _NAMED.finditer(text):
+        if len(m[0]) > 3 and known_medicine(m[0]): label = "" if _CLASS.match(text, m.end()) else "MedicationName"
+        else: label = short.get(m[0], ("",))[0]
+        if not label or label != "MedicationName" and (_meant_else(text, *m.span()) or heading(text, *m.span())): continue
+        end = tail.end() if label == "MedicalDevice" and (tail := _TAIL.match(text, m.end())) else m.end()
+        out.append((m.start(), end, label, .8))
+    return out
 
-_NAMED = re.compile(r"(?<![\w-])[A-Za-z][\w-]{3,}(?![\w-])")
+_TAIL = re.compile(r"\s(?:catheter|line|drain|tube)s?\b", re.I)
+_NAMED = re.compile(r"(?<![\w&-])[A-Za-z](?:[\w-]|&(?=\w))+(?![\w&-])")
 _CLASS = re.compile(r"\s+(?:levels?|class|score|troughs?|deficiency|poisoning|allergy)\b", re.I)

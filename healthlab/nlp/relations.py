@@ -10,7 +10,7 @@ from bisect import bisect_right
 from msgspec import Struct
 
 from .entities import Entity, abbreviations
-from .modifiers import host
+from .modifiers import MEDICINE, host
 from .sections import sentences
 
 # %% ../../nbs/library/50_nlp/56_relations.ipynb #b8e5c2ce
@@ -58,7 +58,7 @@ def again(text: str, a: int, b: int, said: str) -> bool:
     return bool(_AGAIN.search(text, a, b)) and not _COUNT.fullmatch(said) and bool(_GAP.fullmatch(text, a, b))
 
 # %% ../../nbs/library/50_nlp/56_relations.ipynb #f07cc7f2
-def _dosed(text: str, entities: list[Entity], heads=("MedicationName", "MedicationClass"), reach: int = 60, right: int = 12, on: int = 25) -> list[Relation]:
+def _dosed(text: str, entities: list[Entity], heads=MEDICINE, reach: int = 60, right: int = 12, on: int = 25) -> list[Relation]:
     "What says how a medicine is taken, to the medicine before it in the line or in its Sig, else to that which follows at once; one of a kind in each dosage. Of a change from one amount to another the other counts."
     out, kept, last, end, taken, ahead = [], [], None, 0, {}, {}
     for n, e in enumerate(entities):
@@ -126,7 +126,7 @@ _WITH_UNIT = re.compile(rf"(?P<v>{_V})\s*(?P<u>{_U})")
 _UNIT = re.compile(rf"\s?(?P<u>{_U})(?!\w)")
 _LEVEL = re.compile(r"\s+(?:levels?|troughs?|peak)\b(?=[:=\s]*(?:(?:was|is|of|at|came back)\s)*(?:\d|low|high|elevated|therapeutic|sub|supra|normal|pending))", re.I)
 _SIGN = re.compile(r"(?:-*[<>≤≥~]=?|(?:at )?(?:least|most)|(?:less|greater|more|higher|lower) than|above|below|over|under|approximately|about)\s*(?=\d)", re.I)
-_LONE, _THOUSANDS = re.compile(r"(?<![\w.,/-])(\d+(?:,\d{3})*(?:\.\d+)?)\s?$"), re.compile(r"(?:,\d{3})+(?![\d,])")
+_LONE, _THOUSANDS = re.compile(r"(?<![\w.,/-])(\d+(?:,\d{3})*(?:\.\d+)?)\s?$"), re.compile(r"(?:,\d{3})+(?![\d,])|(?<!\.)\.\d+(?!\d|\.\d)|(?<=\d/)\d+(?![\d/])") # the tail of 50,000, of 2.5, of 7/10
 _OF_TEN = re.compile(r"(?:10|[0-9])(?:\.5)?\s?/\s?10")
 _PAINED = re.compile(r"\b(?:pain|ache|headache|severity|intensity|scale|score|rated?|rates|level|discomfort)\b[^.;\n]{0,24}$", re.I)
 
@@ -169,7 +169,7 @@ def measured(text: str, entities: list[Entity]) -> list[Entity]:
 _TREATS = re.compile(r"^[^.;]*\b(?:for|to treat|treat(?:s|ed|ment of)|given for|because of|controls?|relieve[sd]|alleviat(?:es|ed)|help(?:s|ed)|indicated for|therapy of|prophylaxis (?:of|against)|managed with|prevent(?:s|ion of)?|(?:improved?|resolved|controlled|treated|relieved) (?:with|by|on|after)|in (?:patients|the treatment) (?:with|of)|responded to|continue|stable on|cont)\b[^.;]*$", re.I)
 _CAUSES = re.compile(r"\b(?:caus(?:es|ed|ing)|induc(?:es|ed|ing)|led to|leading to|result(?:s|ed|ing) in|complicated by|develop(?:s|ed|ing)?|associated with|produced|triggered|provoked|precipitated|-induced|-associated|-related|followed by|side effects?|adverse|toxicity)\b", re.I)
 _CAUSED = re.compile(r"(?:\b(?:caused by|induced by|due to|secondary to|after (?:taking|starting|receiving|administration of)|from|because of|attributed to|related to|following|in the setting of|associated with|produced by|as a (?:side effect|result|complication) of)\b|\bafter\b)", re.I)
-_ALLERGIC = re.compile(r"^\s*(?:\(|-|–|:|\||causes?|caused|=|→|with|gives?)\s*(?:[\w ]{0,12}?)$", re.I)
+_ALLERGIC = re.compile(r"^(?:\s(?:drugs?|containing \w+|medications?|products?|antibiotics?|reaction))?\s*(?:\(|-+>?|–|:|\||causes?|caused|=>?|→|with|gives?)\s*(?:(?:[\w/ ]+(?:,|;|/|\band\b|&)\s*)*[\w ]{0,12}?)$", re.I)
 _ON = re.compile(r"^\s*\(?(?:(?:(?:is|was|been|has been|remains?|currently|now|presently|still|stable|stably|well|well[- ]controlled|controlled|managed|maintained|treated|rate[- ]controlled|in remission|started|restarted|continued|placed|kept|and|put)\s*,?\s+)*)on\s+(?:(?:home|chronic|long[- ]term|daily|low[- ]dose|high[- ]dose|oral|po|iv|lifelong|his|her|their|the|a)\s+)*$", re.I)
 _REACTION = re.compile(r"rash|hives|urticaria|itch|prurit|swelling|oedema|edema|bleed|hemorrhag|haemorrhag|bruis|cough|diarrh|nausea|vomit|dizz|myalgia|rhabdo|hypoglyc|hypotens|hyperkal|hypokal|hyponat|bradycard|toxicity|somnol|sedat|confus|deliri|anaphyl|penia|agranulocyt|hepatitis|pancreatitis|stevens|lactic|hematuria|epistaxis|melena|\bfalls?\b|syncope|\baki\b|kidney injury|renal failure", re.I)
 _NEWLY = re.compile(r"\b(?:develop(?:s|ed|ing)?|new(?:[- ]onset)?|experienc(?:es|ed|ing)|broke out|got|had|worsening|worsened)\s+(?:(?:an?|the|some|severe|mild|diffuse|new|acute|significant|\w+y|\w+ic)\s+)*$", re.I)
@@ -189,7 +189,7 @@ def _stopped(text: str, drug: Entity, problem: Entity, words: str) -> bool:
 
 def _others_aim(text: str, entities: list[Entity], i: int, j: int) -> bool:
     "Whether each of two medicines has its own purpose: lisinopril for hypertension and atorvastatin for hyperlipidemia."
-    return any(e.label in ("MedicationName", "TreatmentName") and re.search(r"\bfor\b", text[entities[i].end:e.start]) and re.search(r"\bfor\b", text[e.end:entities[j].start]) for e in entities[i + 1:j])
+    return any(e.label in (*MEDICINE, "TreatmentName") and re.search(r"\bfor\b", text[entities[i].end:e.start]) and re.search(r"\bfor\b", text[e.end:entities[j].start]) for e in entities[i + 1:j])
 
 # %% ../../nbs/library/50_nlp/56_relations.ipynb #6c50ab0a
 def _clear(text: str, entities: list[Entity], a: int, b: int, m: re.Match, x: int, y: int) -> bool:
@@ -200,8 +200,8 @@ def _clear(text: str, entities: list[Entity], a: int, b: int, m: re.Match, x: in
         rest, at = "", begin
         for e in there: rest += text[at:e.start]; at = e.end
         listed = bool(_FILLER.fullmatch(rest + text[at:end]))
-        drugs = any(e.label in ("MedicationName", "MedicationClass") for e in there)
-        if not listed and (drugs or "," in rest + text[at:end]) or drugs and entities[near].label not in ("MedicationName", "MedicationClass", "Allergen"): return False
+        drugs = any(e.label in MEDICINE for e in there)
+        if not listed and (drugs or "," in rest + text[at:end]) or drugs and entities[near].label not in (*MEDICINE, "Allergen"): return False
     return True
 
 # %% ../../nbs/library/50_nlp/56_relations.ipynb #4b3bee23
@@ -215,7 +215,7 @@ _OWING = re.compile(r"\b(?:caused by|due to|secondary to|because of|attributed t
 def _owes(entities: list[Entity], effect: int, cause: int, words: str) -> bool:
     "Whether a problem is put down to one told after it: not where another finding, test or treatment stands before the cue, which is then about that."
     m = _OWING.search(words)
-    return bool(m) and not _CAME.search(words[:m.start()]) and not any(e.label in ("ExaminationName", "TreatmentName", "MedicationName") and e.end <= entities[effect].end + m.start() for e in entities[effect + 1:cause])
+    return bool(m) and not _CAME.search(words[:m.start()]) and not any(e.label in ("ExaminationName", "TreatmentName", *MEDICINE) and e.end <= entities[effect].end + m.start() for e in entities[effect + 1:cause])
 
 def _between(text, a: Entity, b: Entity) -> str: return text[min(a.end, b.end):max(a.start, b.start)]
 
@@ -225,7 +225,7 @@ def _acts(text: str, entities: list[Entity], members: list[int]) -> list[Relatio
     out = []
     for place, i in enumerate(members):
         a = entities[i]
-        if a.label not in ("MedicationName", "TreatmentName", "Allergen", *_PROBLEM): continue
+        if a.label not in (*MEDICINE, "TreatmentName", "Allergen", *_PROBLEM): continue
         for j in members[max(0, place - 12):place + 13]:
             b = entities[j]
             if i == j or b.label not in _PROBLEM: continue
@@ -234,15 +234,16 @@ def _acts(text: str, entities: list[Entity], members: list[int]) -> list[Relatio
             first = a.start < b.start
             if a.label == "Allergen":
                 if first and _ALLERGIC.match(words): out.append(Relation("ReactionOfAllergen", j, i, .9))
-            elif a.label in ("MedicationName", "TreatmentName"):
+            elif a.label in (*MEDICINE, "TreatmentName"):
+                drug = a.label in MEDICINE
                 left, right = sorted((i, j))
                 harm = _CAUSES.search(words) if first else not _TREATS.match(words) and _CAUSED.search(words)
                 harm = harm and b.assertion.certainty != "negative" and not (not first and _RELIEF.search(text, max(0, b.start - 40), b.start)) and _clear(text, entities, left, right, harm, entities[left].end, entities[right].start)
                 caused = first and _CAUSES.search(words)
-                harm = harm or first and a.label == "MedicationName" and b.assertion.certainty != "negative" and _stopped(text, a, b, words)
+                harm = harm or first and drug and b.assertion.certainty != "negative" and _stopped(text, a, b, words)
                 on = not first and not harm and _ON.match(words) # AF on apixaban; a rash on amoxicillin is told from it by what it is and by that it is new
                 if on and _REACTION.search(b.text): harm, on = _NEWLY.search(text, max(0, b.start - 60), b.start) is not None, False
-                if harm: out.append(Relation("AdverseEventOfMedication" if a.label == "MedicationName" else "CausesCondition", j if a.label == "MedicationName" else i, i if a.label == "MedicationName" else j, .7))
+                if harm: out.append(Relation("AdverseEventOfMedication" if drug else "CausesCondition", j if drug else i, i if drug else j, .7))
                 elif on and not re.search(r"room air|\bra\b|exam|exertion", a.text, re.I) or (_TREATS.match(words) and not caused and (not _others_aim(text, entities, i, j) if first else not re.search(r"\bfor\b", words, re.I))) or (not first and re.match(r"^\s*[:\-–.]\s*(?:(?:continue|cont|stable on|start(?:ed)?|on|will treat with|treated with)\s*)?$", words, re.I)):
                     if a.assertion.certainty == "positive" and (b.assertion.certainty != "negative" or b.assertion.ended) and not re.search(r"\bnot\b(?! only)", words, re.I): out.append(Relation("TreatsCondition", i, j, .8))
             elif _CAUSING.search(words) if first else _owes(entities, j, i, words): out.append(Relation("CausesCondition", i, j, .7))
@@ -287,7 +288,7 @@ def _described(text: str, entities: list[Entity], had: list[Relation]) -> list[R
         elif kind == "BodyStructure" and (n, "BodySite") not in used: k, kind = _near(text, entities, n, ("TreatmentName",), _SITE, re.compile(r"\s"), ("Direction",)), "BodySite"
         elif kind == "Frequency" and (n, "Frequency") not in used: k = _near(text, entities, n, ("SubstanceUse", *_PROBLEM, "TreatmentName"), _OFTEN, None)
         elif kind == "SubstanceUseAmount": k, kind = _near(text, entities, n, ("SubstanceUse",), re.compile(r"[^.;\n]{0,40}"), re.compile(r"[^.;,\n]{0,20}"), ("Time", "Date", "Frequency")), "Amount"
-        elif kind == "MeasurementValue" and n not in tested:
+        elif kind == "MeasurementValue" and n not in tested and re.search(r"\w", e.text):
             k, kind = _near(text, entities, n, _PROBLEM, _SIZED, _NUMBERED), "Value"
             if k is not None and n + 1 < len(entities) and entities[n + 1].label == "MeasurementUnit" and entities[n + 1].start - e.end <= 3: out.append(Relation("UnitOfCondition", n + 1, k, .8))
         elif kind == "Variant": k = _near(text, entities, n, ("GeneOrProtein",), _VARIES, _VARIES, ("MutationType",))
@@ -314,7 +315,7 @@ def _found(text: str, entities: list[Entity], members: list[int]) -> list[Relati
         if entities[i].label not in _PROBLEM: continue
         b = entities[i]
         before = next((k for k in reversed(members[:place]) if entities[k].label == "ExaminationName" and b.start - entities[k].end <= 140), None)
-        if before is not None and _SHOWS.search(words := text[entities[before].end:b.start]) and not _ASIDE.search(re.sub(r"(?:positive|negative|notable|significant|remarkable|concerning|suspicious|worrisome) for", "", words)) and not any(entities[k].label in ("MedicationName", "TreatmentName") for k in members if before < k < i):
+        if before is not None and _SHOWS.search(words := text[entities[before].end:b.start]) and not _ASIDE.search(re.sub(r"(?:positive|negative|notable|significant|remarkable|concerning|suspicious|worrisome) for", "", words)) and not any(entities[k].label in (*MEDICINE, "TreatmentName") for k in members if before < k < i):
             out.append(Relation("ExaminationFindsCondition", before, i, .8)); continue
         after = next((k for k in members[place + 1:] if entities[k].label == "ExaminationName"), None)
         if after is not None and entities[after].start - b.end <= 60 and _SEEN.search(text, b.end, entities[after].start): out.append(Relation("ExaminationFindsCondition", after, i, .8))
@@ -328,7 +329,7 @@ def relate(text: str,
           ) -> list[Relation]:
     "The relations between entities, in order of their sources."
     was = {n for n, e in enumerate(entities) if e.label == "MeasurementValue" and _WAS.search(text, max(0, e.start - 6), e.start) and _BECAME.match(text, e.end)} # from 12.1 to 8.4
-    values = _numbered(text, entities, [r for r in _attached(text, entities, ("ExaminationName",), EXAMINATION, 30, 0, was) if not _size(text, entities, r) and (r.kind != "TimeOfExamination" or not any(e.label in (*_PROBLEM, "TreatmentName", "MedicationName") for e in entities[r.target + 1:r.source]))])
+    values = _numbered(text, entities, [r for r in _attached(text, entities, ("ExaminationName",), EXAMINATION, 30, 0, was) if not _size(text, entities, r) and (r.kind != "TimeOfExamination" or not any(e.label in (*_PROBLEM, "TreatmentName", *MEDICINE) for e in entities[r.target + 1:r.source]))])
     out = values + _units(text, entities, values)
     out += _dosed(text, entities)
     tested = {r.source for r in _attached(text, entities, ("ExaminationName",), {"BodyStructure": ""}, 1, 1)} # CT abdomen, chest x-ray: the place is the test's

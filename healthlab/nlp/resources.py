@@ -10,6 +10,7 @@ import uuid
 from datetime import date
 
 from .entities import Entity
+from .modifiers import MEDICINE
 from .relations import Relation, again
 
 SPAN = "https://healthlab.dev/fhir/StructureDefinition/text-span"
@@ -109,7 +110,7 @@ def _dosages(text: str, entities, relations, n: int) -> list[dict]:
     return [_dosage(entities, p) for p in out if p]
 
 def _medications(m: _Maker, text, entities, relations, when):
-    for group in _grouped(entities, lambda e: e.label == "MedicationName" and e.assertion.association == "subject" and e.assertion.conditionality != "conditional"):
+    for group in _grouped(entities, lambda e: e.label in MEDICINE and e.assertion.association == "subject" and e.assertion.conditionality != "conditional"):
         e, a = entities[group[0]], entities[group[0]].assertion
         if a.certainty == "negative": status = "stopped" if a.ended or a.temporality != "current" else "not-taken"
         else: status = "intended" if a.temporality == "future" or a.conditionality else "completed" if a.temporality == "past" else "unknown" if a.certainty != "positive" else "active"

@@ -56,7 +56,7 @@ def summarise(text: str,
         for n in members:
             i = at(entities[n])
             if i < 0: continue
-            rich = sum(entities[m].label in ("MedicationName", "ExaminationName", "TreatmentName", "MeasurementValue", "Date", "Time") for m in inside[i])
+            rich = sum(entities[m].label in ("MedicationName", "MedicationClass", "ExaminationName", "TreatmentName", "MeasurementValue", "Date", "Time") for m in inside[i])
             scored[i] = _WEIGHT.get(kind(i), 1.) * (1 + .15 * min(rich, 6)) / (1 + max(0, lines[i][1] - lines[i][0] - 220) / 220)
         if not scored or max(scored.values()) == 0: continue
         chosen = sorted(sorted(scored, key=lambda i: -scored[i])[:each])

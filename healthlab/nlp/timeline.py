@@ -223,7 +223,7 @@ def expressions(text: str,
     return out
 
 # %% ../../nbs/library/50_nlp/57_timeline.ipynb #5aeb6420
-EVENTS = frozenset(("Diagnosis", "SymptomOrSign", "MedicationName", "ExaminationName", "TreatmentName", "AdministrativeEvent"))
+EVENTS = frozenset(("Diagnosis", "SymptomOrSign", "MedicationName", "MedicationClass", "ExaminationName", "TreatmentName", "AdministrativeEvent"))
 
 def _back(note: date, duration: str) -> str | None:
     "The day a duration began that ends with the note; None where nobody lives that long."
@@ -303,7 +303,7 @@ def times(text: str, entities: list[Entity], said: list[When]) -> list[Entity]:
         out.append(Entity(a, w.stop, text[a:w.stop], "Date" if _CALENDAR.search(text, a, w.stop) else "Time", .85))
     return sorted(entities + out, key=lambda e: (e.start, e.end))
 
-_HAPPENS = {"Diagnosis": "Condition", "SymptomOrSign": "Condition", "MedicationName": "Medication", "ExaminationName": "Examination", "TreatmentName": "Treatment", "AdministrativeEvent": "Event"}
+_HAPPENS = {"Diagnosis": "Condition", "SymptomOrSign": "Condition", "MedicationName": "Medication", "MedicationClass": "Medication", "ExaminationName": "Examination", "TreatmentName": "Treatment", "AdministrativeEvent": "Event"}
 
 def happened(entities: list[Entity], events: list[Event]) -> list[Relation]:
     "The mention of each event's time to the event: TimeOfCondition, TimeOfEvent …"

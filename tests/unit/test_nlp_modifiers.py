@@ -71,3 +71,48 @@ def test_an_operator_is_the_observations_comparator(read):
 
 def test_every_bundle_validates(read):
     for d in read.values(): assert not [i for i in validate(d.to_fhir(subject="Patient/1")) if i.severity in ("error", "fatal")]
+
+
+SHORTHAND = {"s/p ex-lap, CRRT started for AKI. Zosyn D3, CVC R IJ, Foley to gravity.": {"ex-lap": "TreatmentName", "CRRT": "TreatmentName", "AKI": "Diagnosis", "Zosyn": "MedicationName", "CVC": "MedicalDevice", "Foley": "MedicalDevice"},
+             "Hx of BCC of the nose, AK x 3 on the scalp. Immunizations UTD.": {"BCC": "Diagnosis", "AK": "Diagnosis"},
+             "Refused stool softener. 500 mL NS bolus given.": {"stool softener": "MedicationClass", "NS": "MedicationName"},
+             "Pneumonia: prophylaxis for PCP with Bactrim.": {"Bactrim": "MedicationName"},
+             "She had a suicide attempt in 2019.": {"suicide attempt": "Diagnosis"}}
+
+
+@pytest.mark.parametrize("line", SHORTHAND)
+def test_short_forms_are_what_they_stand_for(line):
+    d = analyze(line)[0]
+    assert SHORTHAND[line].items() <= {e.text: e.label for e in d.entities}.items(), d.entities
+    assert not [e.text for e in d.entities if e.text in ("Hx", "UTD", "stool", "softener") or e.label == "HealthcareProfession"]
+
+
+def test_short_forms_have_the_codes_of_what_they_stand_for():
+    codes = {e.text: [c.code for c in e.codes] for e in analyze("PFO and LVH. BCC. SIADH. HELLP. ITP. RBBB.")[0].entities}
+    assert codes["LVH"] == ["I51.7"] and codes["PFO"] == ["Q21.12"] and codes["BCC"] == ["C44.91"] and codes["RBBB"] == ["I45.10"] and codes["ITP"] == ["D69.3"] and codes["SIADH"] == ["E22.2"], codes
+
+
+@pytest.mark.parametrize("text, problem, wanted", [
+    ("3 yo F with h/o BPD, brought in by mom for 4 days of cough and fever.", "cough", ("positive", "current")), ("Seen for f/u of MS.", "MS", ("positive", "current")),
+    ("No chest pain since starting metoprolol.", "metoprolol", ("positive", "current"))])
+def test_scopes_end_where_another_matter_begins(text, problem, wanted):
+    e = next(e for e in analyze(text)[0].entities if e.text == problem)
+    assert (e.assertion.certainty, e.assertion.temporality) == wanted
+
+
+def test_every_reaction_of_a_list_of_allergies_is_told():
+    d = analyze("ALLERGIES AND INTOLERANCES\nPenicillin - anaphylaxis\nSulfa drugs: rash\nCodeine (nausea, vomiting)\nShellfish -> hives\n")[0]
+    assert {x for x in said(d) if x.startswith("Reaction")} == {f"ReactionOfAllergen({a}, {b})" for a, b in (("anaphylaxis", "Penicillin"), ("rash", "Sulfa"), ("nausea", "Codeine"), ("vomiting", "Codeine"), ("hives", "Shellfish"))}
+    assert "ALLERGIES" not in {e.text for e in d.entities}
+
+
+def test_numbers_are_whole():
+    values = {d.entities[r.target].text: d.entities[r.source].text for d in analyze(["EDSS 2.5. Plt <50,000."]) for r in d.relations if r.kind == "ValueOfExamination"}
+    assert values == {"EDSS": "2.5", "Plt": "50,000"}
+    assert not [e for e in analyze("Stage 2 pressure injury to the sacrum.")[0].entities if e.label == "Age"]
+
+
+def test_classes_of_medicines_act_as_medicines_do():
+    a, b = analyze(["Cough due to ACE inhibitor.", "He takes a statin for hyperlipidemia."])
+    assert "AdverseEventOfMedication(Cough, ACE inhibitor)" in said(a) and "TreatsCondition(statin, hyperlipidemia)" in said(b)
+    assert [e["resource"]["medicationCodeableConcept"]["text"] for e in b.to_fhir()["entry"] if e["resource"]["resourceType"] == "MedicationStatement"] == ["statin"]
