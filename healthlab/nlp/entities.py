@@ -260,7 +260,7 @@ def _elsewhere_noted(ask, own: list[Entity], text: str) -> list[Entity]:
     return _joined(text, _prescribed(text, _fill(_believed(text, found), [Entity(a, b, text[a:b], label, p) for a, b, label, p in marked(text)]), signs))
 
 _MUTATION_OF = re.compile(r"\b(?:amplification|deletion|mutations?|overexpression|expression|rearrangement|variants?|loss) (?:of|in) (?:the )?$", re.I)
-_GENE_WORDS = re.compile(r"[\s/,()+-]*(?:\b(?:mutations?|genes?|variants?|proteins?|exon \d+|positive|negative|alleles?|carrier|status)\b[\s/,()+-]*)*", re.I)
+_GENE_WORDS = re.compile(r"[\s/,()+-]*(?:\b(?:mutations?|genes?|variants?|proteins?|exon \d+|positive|negative|alleles?|carrier|status|expression|staining)\b[\s/,()+-]*)*", re.I)
 
 def _genetic(text: str, e: Entity, more: list[Entity]) -> bool:
     "Whether a mention is nothing but a gene or a variant and words around it (KRAS G12D mutation), and no test with its result (eGFR 60)."
@@ -284,7 +284,7 @@ def _merged(tagger, words, y, text: str) -> tuple[list[Entity], dict[str, float]
         found = sum(ask(0., "hospital"), [])
         found = _allergic(text, found if _home(found) else _elsewhere_noted(ask, found, text))
     else:
-        found = sum((_head(tagger, words, y, text, n, chained=True) for n in _known(tagger, *("own", "maccrobat")[best != "own":])), [])
+        found = _fill([Entity(a, b, text[a:b], label, p) for a, b, label, p in phrases(text)], sum((_head(tagger, words, y, text, n, chained=True) for n in _known(tagger, *("own", "maccrobat")[best != "own":])), []))
         for more in ask(.7, "bc5cdr"): found = _fill(found, more)
         found = _allergic(text, _prescribed(text, _fill(found, _ruled(text))))
     found = _named(text, found)

@@ -178,7 +178,7 @@ _FAR = 90
 
 # %% ../../nbs/library/50_nlp/56_relations.ipynb #df186fcc
 # metformin was stopped because of diarrhea; of the kidneys' failure it is seldom the cause
-_STOPPED = re.compile(r"[^.;]{0,40}?\b(?:discontinued|stopped|d/c'?d|switched|(?:not|un)[- ]?(?:able to )?tolerated?|intolerant)\b[^.;,]{0,30}?\b(?:due to|because of|secondary to|owing to|for|after)\s+(?:(?:an?|the|his|her|severe|mild|worsening|persistent|new|significant)\s+)*$", re.I)
+_STOPPED = re.compile(r"[^.;]{0,40}?\b(?:discontinued|stopped|decreased|reduced|lowered|cut|held|d/c'?d|switched|(?:not|un)[- ]?(?:able to )?tolerated?|intolerant)\b[^.;,]{0,30}?\b(?:due to|because of|secondary to|owing to|for|after)\s+(?:(?:an?|the|his|her|severe|mild|worsening|persistent|new|significant)\s+)*$", re.I)
 _STOPS, _WHY = re.compile(r"\b(?:discontinued?|discontinuing|stop(?:ped|ping)?|d/c(?:'?d)?|switched from|off)\s+(?:(?:the|his|her|their)\s+)?$", re.I), re.compile(r"\s*(?:due to|because of|secondary to|owing to)\s+(?:(?:an?|the|his|her|severe|mild|worsening|persistent|new|significant)\s+)*$", re.I)
 _KIDNEY = re.compile(r"\baki\b|kidney|renal", re.I)
 
