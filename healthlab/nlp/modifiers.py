@@ -120,17 +120,17 @@ def modified(text: str,
     "The mentions with those that describe them."
     study = len(_STUDY.findall(text)) > 1 # an abstract, where classes are chemicals among others
     for e in entities: e.label = _own(text, e, study)
-    named = [m.span() for m in _CLASS.finditer(text) if " " in m[0]] if not study else [] # a stool softener is no stool
-    if named: entities = [e for e in entities if e.label in ("MedicationClass", "Allergen") or not any(a <= e.start and e.end <= b for a, b in named)]
+    classes = [] if study else list(_CLASS.finditer(text)) # those of two words before what was found in them: a stool softener is no stool
+    if named := [m.span() for m in classes if " " in m[0]]: entities = [e for e in entities if e.label in ("MedicationClass", "Allergen") or not any(a <= e.start and e.end <= b for a, b in named)]
     starts, ends, found = [e.start for e in entities], [e.end for e in entities], []
     genes = any(e.label in _GENETIC for e in entities)
     for e in entities if genes else ():
         if e.label in _LOOSE and (told := "Expression" if _EXPRESSED.fullmatch(e.text) else "MutationType" if _MUTATED.fullmatch(e.text) else "") and _gene(text, e.start, e.end, entities, starts) is not None: e.label = told
         elif e.label == "GeneOrProtein" and (m := _MARK.match(text, e.end)): found.append(Entity(*m.span(1), m[1], "Expression", .85))
-    for label, pattern in (("MedicationClass", _CLASS), ("HealthcareProfession", _PROFESSION), ("Course", _ALL), ("Direction", _DIRECTION), ("RelationalOperator", _COMPARED), *((("MutationType", _MUTATED), ("Expression", _EXPRESSED)) if genes else ())):
-        for m in pattern.finditer(text):
+    for label, matches in (("MedicationClass", classes), *((label, p.finditer(text)) for label, p in (("HealthcareProfession", _PROFESSION), ("Course", _ALL), ("Direction", _DIRECTION), ("RelationalOperator", _COMPARED), *((("MutationType", _MUTATED), ("Expression", _EXPRESSED)) if genes else ())))):
+        for m in matches:
             n = bisect_right(ends, m.start())
-            if n < len(starts) and starts[n] < m.end() or study and label == "MedicationClass" or _TITLE.fullmatch(m[0]): continue
+            if n < len(starts) and starts[n] < m.end() or _TITLE.fullmatch(m[0]): continue
             e = Entity(m.start(), m.end(), m[0], label, .85)
             if label not in _HOST or host(text, e, entities, starts) is not None: found.append(e)
     return _apart(sorted(entities + found, key=lambda e: (e.start, -e.end)))

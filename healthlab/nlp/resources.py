@@ -75,6 +75,21 @@ def _anothers(text: str, e: Entity) -> bool:
     return bool(_OTHERS.search(text[max((m.end() for m in re.finditer(r"[.;]\s|\n", text[max(0, e.start - 120):e.start])), default=0) + max(0, e.start - 120):e.start]))
 
 # %% ../../nbs/library/50_nlp/59_resources.ipynb #1fa8b47c
+_SEVERITY = {"mild": "255604002", "moderate": "6736007", "severe": "24484000"} # FHIR's value set condition-severity
+
+def _sites(entities, relations, group: list[int], what: str) -> list[dict]:
+    "Where a problem or an operation is: a body site with its side, or the side alone."
+    side = {r.target: entities[r.source].text for r in relations if r.kind == "DirectionOfBodyStructure"}
+    said = [f"{side[r.source]} {entities[r.source].text}" if r.source in side else entities[r.source].text for r in relations if r.kind == f"BodySiteOf{what}" and r.target in group]
+    said = said or [entities[r.source].text for r in relations if r.kind == f"DirectionOf{what}" and r.target in group]
+    return [{"text": t} for t in dict.fromkeys(s.lower().replace("bilaterally", "bilateral") for s in said)]
+
+def _described(entities, relations, group: list[int]) -> dict:
+    "The body sites and the severity that are told of a problem."
+    out = {"bodySite": s} if (s := _sites(entities, relations, group, "Condition")) else {}
+    scale = next((w for r in relations if r.target in group and r.kind in ("ScaleOfCondition", "QualifierOfCondition") and (w := entities[r.source].text.lower()) in _SEVERITY), None)
+    return out | ({"severity": {"coding": [{"system": "http://snomed.info/sct", "code": _SEVERITY[scale], "display": scale.capitalize()}], "text": scale}} if scale else {})
+
 def _conditions(m: _Maker, text, entities, relations, when):
     reactions = {r.source for r in relations if r.kind == "ReactionOfAllergen"} # told with the allergy
     for group in _grouped(entities, lambda e: e.label in ("Diagnosis", "SymptomOrSign") and e.assertion.association == "subject" and not e.assertion.conditionality):
@@ -86,6 +101,7 @@ def _conditions(m: _Maker, text, entities, relations, when):
         stands = "resolved" if a.ended else _status(text, e) if a.temporality == "past" else "active"
         if verified != "refuted" and stands: body = {"clinicalStatus": _coded(_TERMS + "condition-clinical", stands)} | body
         if dated and dated.start: body |= {"onsetDateTime": dated.start} if dated.start == dated.end or dated.relation == "since" else {"onsetPeriod": {k: v for k, v in (("start", dated.start), ("end", dated.end)) if v}}
+        body |= _described(entities, relations, group)
         if m.note: body["recordedDate"] = m.note.isoformat()
         body["evidence"] = [{"detail": [{"reference": m.document}]}]
         m.add("Condition", body, [entities[n] for n in group], "resolved" if a.ended else verified)
@@ -142,12 +158,12 @@ def _observations(m: _Maker, entities, relations, when):
         body |= {"valueQuantity": {"value": float(v.text)} | ({"comparator": sign} if sign else {}) | ({"unit": u} if u else {})} if number else {"valueString": f"{v.text} {u}" if u else v.text}
         m.add("Observation", body, [e, v], r.source)
 
-def _procedures(m: _Maker, entities, when):
+def _procedures(m: _Maker, entities, relations, when):
     for group in _grouped(entities, lambda e: e.label == "TreatmentName" and e.assertion.association == "subject" and not e.assertion.conditionality):
         e, a = entities[group[0]], entities[group[0]].assertion
         status = "completed" if a.ended else "not-done" if a.certainty == "negative" else "preparation" if a.temporality == "future" else "unknown" if a.certainty != "positive" else "completed"
         dated = next((when[n] for n in group if n in when and when[n].start and when[n].relation in ("at", "during", "since")), None)
-        body = {"status": status, "code": _concept(e), "subject": m.subject}
+        body = {"status": status, "code": _concept(e), "subject": m.subject, "bodySite": _sites(entities, relations, group, "Treatment")}
         if dated and status != "not-done": body |= {"performedDateTime": dated.start} if dated.start == dated.end else {"performedPeriod": {k: v for k, v in (("start", dated.start), ("end", dated.end)) if v}}
         m.add("Procedure", body, [entities[n] for n in group], status)
 
@@ -210,7 +226,7 @@ def bundle(text: str, entities: list[Entity], relations: list[Relation] = (), ti
     "A FHIR R4 Bundle of type collection: the DocumentReference, then what it says."
     m = _Maker(f"{key}|{subject}|{text}", {"reference": subject} if subject else {"display": "patient of the note"}, note)
     when = {v.entity: v for v in timeline}
-    _conditions(m, text, entities, relations, when); _medications(m, text, entities, relations, when); _observations(m, entities, relations, when); _procedures(m, entities, when)
+    _conditions(m, text, entities, relations, when); _medications(m, text, entities, relations, when); _observations(m, entities, relations, when); _procedures(m, entities, relations, when)
     _allergies(m, entities, relations); _relatives(m, entities, text); _socials(m, social)
     m.text(text)
     return {"resourceType": "Bundle", "type": "collection", "entry": m.entries}

@@ -307,12 +307,12 @@ _HAPPENS = {"Diagnosis": "Condition", "SymptomOrSign": "Condition", "MedicationN
 
 def happened(entities: list[Entity], events: list[Event]) -> list[Relation]:
     "The mention of each event's time to the event: TimeOfCondition, TimeOfEvent …"
-    whens = [(e.start, e.end, n) for n, e in enumerate(entities) if e.label in ("Date", "Time")]
-    out = []
+    whens = [n for n, e in enumerate(entities) if e.label in ("Date", "Time")]
+    ends, out = [entities[n].end for n in whens], []
     for v in events:
         if v.at is None: continue
-        n = next((n for a, b, n in whens if a < v.at + len(v.expression) and v.at < b), None)
-        if n is not None: out.append(Relation(f"TimeOf{_HAPPENS[entities[v.entity].label]}", n, v.entity, .8))
+        k = bisect_right(ends, v.at)
+        if k < len(whens) and entities[n := whens[k]].start < v.at + len(v.expression): out.append(Relation(f"TimeOf{_HAPPENS[entities[v.entity].label]}", n, v.entity, .8))
     return out
 
 

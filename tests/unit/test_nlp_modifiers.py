@@ -129,3 +129,10 @@ def test_classes_of_medicines_act_as_medicines_do():
     a, b = analyze(["Cough due to ACE inhibitor.", "He takes a statin for hyperlipidemia."])
     assert "AdverseEventOfMedication(Cough, ACE inhibitor)" in said(a) and "TreatsCondition(statin, hyperlipidemia)" in said(b)
     assert [e["resource"]["medicationCodeableConcept"]["text"] for e in b.to_fhir()["entry"] if e["resource"]["resourceType"] == "MedicationStatement"] == ["statin"]
+
+
+def test_conditions_and_procedures_tell_where_and_how_severe():
+    d = analyze("Severe left-sided chest pain; mild edema of the lower extremities bilaterally. Right knee arthroplasty in 2015. No abdominal pain.")[0]
+    told = {r["code"]["text"]: ([s["text"] for s in r.get("bodySite", [])], r.get("severity", {}).get("text")) for e in d.to_fhir()["entry"] if (r := e["resource"])["resourceType"] in ("Condition", "Procedure")}
+    assert told["chest pain"] == (["left-sided"], "severe") and told["edema"] == (["bilateral lower extremities"], "mild") and told["arthroplasty"] == (["right knee"], None) and told["abdominal pain"] == ([], None)
+    assert not [i for i in validate(d.to_fhir(subject="Patient/1")) if i.severity in ("error", "fatal")]
