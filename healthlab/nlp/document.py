@@ -196,7 +196,7 @@ def _complete(d: Document, read: str, found: list[Entity], deep: bool) -> tuple:
 
 # mentions that are cues too: what is taken as needed, what was three years ago, a prior stroke
 _CUES = frozenset((*MEDICATION, "Date", "Age", "ConditionQualifier", "ConditionScale", "Course", "Direction", "RelationalOperator", "Expression", "MutationType", "HealthcareProfession"))
-_ASSERTED = frozenset(("Diagnosis", "SymptomOrSign", "MedicationName", "MedicationClass", "ExaminationName", "TreatmentName", "Allergen", "SubstanceUse", "Employment", "LivingStatus", "AdministrativeEvent", "MedicalDevice"))
+_ASSERTED = frozenset(("Diagnosis", "SymptomOrSign", "MedicationName", "MedicationClass", "ExaminationName", "TreatmentName", "Allergen", "SubstanceUse", "Employment", "LivingStatus", "AdministrativeEvent", "MedicalDevice", "Variant"))
 
 # %% ../../nbs/library/50_nlp/59c_document.ipynb #27f8c7d0
 def analyze(texts: list[str] | str, # notes; bytes are read as UTF-8, else as Windows-1252

@@ -99,6 +99,7 @@ def host(text: str, e: Entity, entities: list[Entity], starts: list[int]) -> int
 _STUDY = re.compile(r"\b(?:rats?|mice|study|studies|subjects|conclusions?|objective|methods|cohort|randomi[sz]ed)\b", re.I)
 _RESULT = re.compile(r"\b(?:has|have|had|slowly|gradually|continu\w+ to|steadily)\s+(?:\w+ly\s+)?$", re.I)
 _PCP = re.compile(r"\b(?:prophylaxis|ppx|proph|treat\w*|risk|possible|suspected|history) (?:of |for |against )?PCP$|\bPCP (?=pneumonia)", re.I) # Pneumocystis
+_USED = re.compile(r"(?: use)?,? ((?:on (?:the )?|most )?(?:daily|weekly|nightly|monthly|occasionally|socially|rarely|regularly|frequently|weekends|(?:every|each) (?:day|night|week|weekend|other day)|(?:once|twice|\d times|two times|three times) (?:a|per) (?:day|week|month|year)))\b", re.I)
 _TITLE = re.compile(r"MDs?|RNs?|NPs") # behind a name, in every signature
 _VIEW = re.compile(r"(?:[\s,/]|and|LAT\b|lateral)*(?:chest|pelvis|views?|radiographs?|films?|x-?rays?|CXR|hand|foot|knee|hip|spine|ankle|wrist|elbow|shoulder|abdomen)\b|(?:[\s,/]|and)+lateral\b", re.I)
 
@@ -124,6 +125,8 @@ def modified(text: str,
     if named := [m.span() for m in classes if " " in m[0]]: entities = [e for e in entities if e.label in ("MedicationClass", "Allergen") or not any(a <= e.start and e.end <= b for a, b in named)]
     starts, ends, found = [e.start for e in entities], [e.end for e in entities], []
     genes = any(e.label in _GENETIC for e in entities)
+    for n, e in enumerate(entities):
+        if e.label == "SubstanceUse" and (m := _USED.match(text, e.end)) and (n + 1 == len(entities) or m.end() <= starts[n + 1]): found.append(Entity(*m.span(1), m[1], "Frequency", .85))
     for e in entities if genes else ():
         if e.label in _LOOSE and (told := "Expression" if _EXPRESSED.fullmatch(e.text) else "MutationType" if _MUTATED.fullmatch(e.text) else "") and _gene(text, e.start, e.end, entities, starts) is not None: e.label = told
         elif e.label == "GeneOrProtein" and (m := _MARK.match(text, e.end)): found.append(Entity(*m.span(1), m[1], "Expression", .85))

@@ -135,6 +135,7 @@ def _tidied(text: str, entities: list[Entity]) -> list[Entity]:
     out, before = [], None
     for e in sorted(entities, key=lambda e: (e.start, e.end)):
         gap = text[before.end:e.start] if before else ""
+        if e.label in ("Date", "Time") and e.text[-1] in ",;": e.end, e.text = e.end - 1, e.text[:-1]
         if e.label == "MedicationName" and (m := _LEVEL.match(text, e.end)): e.label, e.end = "ExaminationName", m.end(); e.text = text[e.start:e.end]
         elif e.label == "Dosage" and before and before.label == "ExaminationName" and re.fullmatch(r"[:=\s]*(?:\([HL]\)\s*)?(?:(?:of|is|was|at)\s)?", gap) and (m := re.match(rf"({_V})(?:\s+[HL])?$", e.text)): e.label, e.end, e.text = "MeasurementValue", e.start + m.end(1), m[1]
         elif e.label in ("Date", "Dosage") and _OF_TEN.fullmatch(e.text) and _PAINED.search(text, max(0, e.start - 40), e.start): e.label = "MeasurementValue"

@@ -200,6 +200,10 @@ def social(text: str,
 _LIVES = re.compile(r"\b(?:lives?|living|resides?) (?:alone|independently|at home|with (?:(?:his|her|their|a|an|the) )?[a-z]+(?: and (?:(?:his|her|their|a|an|one|two|three|four) )?(?:" + _KIN + r"|child(?:ren)?|kids?|dogs?|cats?|family|friends?))?)\b", re.I)
 _FACILITY = re.compile(r"\b(?:(?:lives?|living|lived|resides?|residing) (?:at|in)|resident of) (?:(?:an?|the) )?(?:[\w-]+ ){0,3}?(?:nursing (?:home|facility)|assisted[- ]living(?: facility)?|board and care(?: (?:home|facility))?|group home|care home|care facility|rehab(?:ilitation)? (?:facility|center)|halfway house|retirement (?:home|community|facility)|senior (?:living|housing)(?: facility)?)\b", re.I)
 
+# what relatives do for the patient is support; a child that lives with its parents has no trouble with children
+_HELPED = re.compile(r"\b(?:" + _KIN + r"|neighbou?rs?|friends?|family|nieces?|nephews?|church)\b(?: (?:who|also|often|usually|always|regularly|currently))* (?:drives?|helps?|brings?|assists?|looks? after|cares? for|checks? (?:in )?on|takes?) (?:him|her|them|(?:the )?patient|pt|with|out)\b", re.I)
+_CHILD = re.compile(r"\blives? with (?:(?:his|her|their|both|the|biological|foster|adoptive) )*(?:parents?|mother|father|mom|dad|mum|family|grand\w+)\b", re.I)
+
 def _once(found: list[Social]) -> list[Social]:
     "One entry a substance: that with a counted amount, else with any, else the first."
     best = {}
@@ -235,6 +239,7 @@ def _asked(text, parts=None, lines=None) -> tuple[list[tuple[int, int]], list[So
         home = _FACILITY.search(s)
         if m := home or _LIVES.search(s): ruled.append(Social(a + m.start(), a + m.end(), m[0], "living", "alone" in m[0].lower()))
         ruled += [Social(a + m.start(), a + m.end(), m[0], need, not _denied(s, m.start(), m.end())) for need, p in _NEED.items() for m in [p.search(s)] if m and not _ANOTHER.search(s)]
+        if (m := _HELPED.search(s)) and not _denied(s, m.start(), m.end()): ruled.append(Social(a + m.start(), a + m.end(), m[0], "support", False))
         if len(s) > 12 and (kind == "social_history" or len(_SOCIAL.findall(s)) > 1) and not (len(s) < 60 and (found or home)): ask.append((a, b))
     return ask, ruled
 
@@ -251,6 +256,7 @@ def _told(text, ask, ruled, least=.6, given=None) -> list[Social]:
         k = int(row.argmax())
         if labels[k].endswith(" adverse") and _REFUTED.match(text, a, b): continue
         if any(a <= r.start < b and r.kind == labels[k].removesuffix(" adverse") for r in ruled): continue # said by a rule
+        if labels[k].startswith("parenthood") and (_CHILD.search(text, a, b) or _HELPED.search(text, a, b)): continue
         if labels[k].startswith("employment") and _UNPAID.search(text, a, b) and not _PAID.search(text, a, b): continue
         if labels[k] != "none" and row[k] >= least: out.append(Social(a, b, text[a:b], labels[k].removesuffix(" adverse"), labels[k].endswith(" adverse"), score=round(float(row[k]), 3)))
     return sorted(out, key=lambda s: (s.start, s.end))

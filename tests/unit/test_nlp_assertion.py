@@ -591,3 +591,16 @@ def test_what_is_given_feared_or_taught(text, want):
     a, b = text.index("["), text.index("]") - 1
     got = classify(text.replace("[", "").replace("]", ""), [(a, b)])[0]
     assert (got.conditionality, got.temporality) == want and got.certainty == "positive" and got.association == "subject"
+
+
+@pytest.mark.parametrize("text, span", [("Influenza A not detected.", "Influenza A"), ("Perineural invasion not identified.", "Perineural invasion"), ("Fracture not seen.", "Fracture"), ("RSV - not detected", "RSV"), ("Hernia not seen on CT.", "Hernia"), ("Murmur not heard.", "Murmur"),
+                                        ("He was not diagnosed with asthma.", "asthma"), ("Not known to have diabetes.", "diabetes"), ("She was not found to have pneumonia.", "pneumonia"), ("DVT was excluded with duplex.", "DVT")])
+def test_what_was_not_seen_is_not_there(text, span):
+    a = text.index(span)
+    assert classify(text, [(a, a + len(span))])[0].certainty == "negative"
+
+
+@pytest.mark.parametrize("text, span", [("Pain not relieved by rest.", "Pain"), ("Cough not improved.", "Cough"), ("Depression not well controlled.", "Depression"), ("Stroke not ruled out.", "Stroke"), ("Appendicitis not excluded.", "Appendicitis")])
+def test_what_is_not_better_or_not_excluded_is_not_denied(text, span):
+    a = text.index(span)
+    assert classify(text, [(a, a + len(span))])[0].certainty != "negative"

@@ -136,3 +136,14 @@ def test_conditions_and_procedures_tell_where_and_how_severe():
     told = {r["code"]["text"]: ([s["text"] for s in r.get("bodySite", [])], r.get("severity", {}).get("text")) for e in d.to_fhir()["entry"] if (r := e["resource"])["resourceType"] in ("Condition", "Procedure")}
     assert told["chest pain"] == (["left-sided"], "severe") and told["edema"] == (["bilateral lower extremities"], "mild") and told["arthroplasty"] == (["right knee"], None) and told["abdominal pain"] == ([], None)
     assert not [i for i in validate(d.to_fhir(subject="Patient/1")) if i.severity in ("error", "fatal")]
+
+
+def test_a_variant_that_was_not_detected_is_negative():
+    d = analyze("BRAF V600E not detected. KRAS G12D mutation detected.")[0]
+    assert {e.text: e.assertion.certainty for e in d.entities if e.label == "Variant"} == {"V600E": "negative", "G12D": "positive"}
+
+
+def test_how_often_and_by_whom():
+    a, b, c = analyze(["He drinks alcohol daily and smokes marijuana on weekends. She drinks two glasses of wine per night.", "Her daughter drives her to appointments. His wife helps with medications.", "Dialysis on Tuesday, Thursday and Saturday."])
+    assert {"FrequencyOfSubstanceUse(daily, drinks alcohol)", "FrequencyOfSubstanceUse(on weekends, marijuana)", "AmountOfSubstanceUse(two glasses of wine per night, drinks)"} <= said(a)
+    assert [(s.kind, s.adverse) for s in b.social] == [("support", False), ("support", False)] and "Tuesday" in {e.text for e in c.entities}
