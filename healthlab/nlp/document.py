@@ -160,13 +160,13 @@ def _deidentified(text: str, e: Entity) -> bool:
     "Whether a mention is a tag of de-identification, such as [DATE] or **NAME."
     return (text[e.start - 1:e.start] in ("[", "<") and text[e.end:e.end + 1] in ("]", ">")) or bool(re.fullmatch(r"[\[<*]{1,2}[A-Z_\-0-9 ]+[\]>*]{0,2}", e.text))
 
-_NEGATIVE = re.compile(r"[^.;\n]{0,60}?\b(?:negative|neg|nonreactive|non-reactive)\b", re.I)
+_NEGATIVE = re.compile(r"[^.;\n]{0,60}?\b(?:negative|neg|nonreactive|non-reactive|(?:not|none) detected|undetectable|no growth)\b", re.I)
 _UNDONE = re.compile(r"\b(?:no|not|never|without|den(?:y|ies|ied)|refus(?:es|ed)|declin(?:es|ed))\b", re.I)
 
 def _outcome(text: str, e: Entity) -> bool:
     "Whether what is negative about a test is its result: urinalysis today was negative."
     line = max(text.rfind(c, 0, e.start) for c in ".;\n") + 1
-    return bool(m := _NEGATIVE.match(text, e.end)) and not _UNDONE.search(text, line, m.end())
+    return bool(m := _NEGATIVE.match(text, e.end)) and not _UNDONE.search(re.sub(r"(?i)not detected|no growth", "", text[line:m.end()]))
 
 def _complete(d: Document, read: str, found: list[Entity], deep: bool) -> tuple:
     "Everything but the social classifier, which reads the sentences of all notes together."

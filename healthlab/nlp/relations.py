@@ -122,9 +122,12 @@ def _units(text: str, entities: list[Entity], values: list[Relation]) -> list[Re
 _V = r"[<>≤≥~]?\d+(?:,\d{3})*(?:\.\d+)?(?:\s?[/–-]\s?\d+(?:\.\d+)?)?"
 _U = r"%|(?:[mµμun]?g|[mµμunp]?mol|m?Eq|[mµμk]?I?U|[pf]g|copies|cells|K|mm|ng)\s?/\s?(?:d?L|mL|[uµμ]L|kg|g|mm3|mm³|min|h(?:ou)?r)(?:\s?/\s?1\.73\s?m(?:2|²)?)?|mL\s?/\s?min(?:\s?/\s?1\.73\s?m(?:2|²)?)?|L\s?/\s?min|[x×]\s?10\^?\d+\s?/\s?[uµμ]?L|mm\s?Hg|beats per minute|breaths per minute|bpm|/\s?min|°\s?[CF]|degrees? (?:C|F|Celsius|Fahrenheit)|K(?=\b)|[CF]\b|kg|lbs?|pounds|cm|mm|inches|m[lL]|cc|seconds?|sec"
 _NUMBER = re.compile(rf"[:=\s]*(?:\((?:H|L|high|low)\)\s*)?(?:(?:of|is|was|at|were|came back(?: at)?|measured(?: at)?|estimated at|level(?: was| of| is)?|count(?: was| of| is)?)\s)*(?P<v>{_V})\s*(?P<u>{_U})?(?![\w/])")
+_WORDED = re.compile(r"\s*(?:x ?\d\s*)?(?:[:=]\s*|\s-\s|(?:was|were|is|are|came back|returned)\s+)?(?P<v>not detected|detected|undetectable|non-?reactive|reactive|no growth(?: to date)?|NGTD)\b", re.I)
+_GROWN = re.compile(r"growth(?: to date| at \d+ (?:hours|days)| x ?\d+ (?:hours|days|h|d))?", re.I)
 _WITH_UNIT = re.compile(rf"(?P<v>{_V})\s*(?P<u>{_U})")
 _UNIT = re.compile(rf"\s?(?P<u>{_U})(?!\w)")
 _LEVEL = re.compile(r"\s+(?:levels?|troughs?|peak)\b(?=[:=\s]*(?:(?:was|is|of|at|came back)\s)*(?:\d|low|high|elevated|therapeutic|sub|supra|normal|pending))", re.I)
+_MEANS = re.compile(r"\s(?:by|on|per|via)\s(?:(?:the|a|an|his|her|recent|last|bedside|limited)\s)?", re.I)
 _SIGN = re.compile(r"(?:-*[<>≤≥~]=?|(?:at )?(?:least|most)|(?:less|greater|more|higher|lower) than|above|below|over|under|approximately|about)\s*(?=\d)", re.I)
 _LONE, _THOUSANDS = re.compile(r"(?<![\w.,/-])(\d+(?:,\d{3})*(?:\.\d+)?)\s?$"), re.compile(r"(?:,\d{3})+(?![\d,])|(?<!\.)\.\d+(?!\d|\.\d)|(?<=\d/)\d+(?![\d/])") # the tail of 50,000, of 2.5, of 7/10
 _OF_TEN = re.compile(r"(?:10|[0-9])(?:\.5)?\s?/\s?10")
@@ -134,6 +137,7 @@ def _tidied(text: str, entities: list[Entity]) -> list[Entity]:
     "What was measured under the category it has: a drug's level is a test, a dose beside a test a value, 7/10 beside a pain no date; marks alone are nothing."
     out, before = [], None
     for e in sorted(entities, key=lambda e: (e.start, e.end)):
+        if e.text.lower() == "growth" and text[max(0, e.start - 3):e.start].lower() == "no ": m = _GROWN.match(text, e.start); e.start, e.end, e.label = e.start - 3, m.end(), "MeasurementValue"; e.text = text[e.start:e.end]
         gap = text[before.end:e.start] if before else ""
         if e.label in ("Date", "Time") and e.text[-1] in ",;": e.end, e.text = e.end - 1, e.text[:-1]
         if e.label == "MedicationName" and (m := _LEVEL.match(text, e.end)): e.label, e.end = "ExaminationName", m.end(); e.text = text[e.start:e.end]
@@ -156,6 +160,7 @@ def measured(text: str, entities: list[Entity]) -> list[Entity]:
         if e.label == "ExaminationName" and (m := _NUMBER.match(text, e.end)) and (entities[then].start if then < len(entities) else len(text)) >= m.end() and (then == n + 1 or m["u"] and m.start("u") == after):
             more.append(Entity(m.start("v"), m.end("v"), m["v"], "MeasurementValue", .8))
             if m["u"]: more.append(Entity(m.start("u"), m.end("u"), m["u"], "MeasurementUnit", .8))
+        elif e.label == "ExaminationName" and (m := _WORDED.match(text, e.end)) and after >= m.end(): more.append(Entity(*m.span("v"), m["v"], "MeasurementValue", .8))
         elif e.label == "MeasurementValue" and (m := _WITH_UNIT.fullmatch(e.text)):
             more.append(Entity(e.start + m.start("u"), e.end, m["u"], "MeasurementUnit", e.score)); e.end, e.text = e.start + m.end("v"), m["v"]
         elif e.label == "MeasurementValue" and e.text[-1].isdigit() and (m := _UNIT.match(text, e.end)) and not (after == m.start("u") and entities[n + 1].end >= m.end("u")) and not any(o.label != "MeasurementUnit" for o in entities[n + 1:bisect_right(starts, m.end("u") - 1)]):
@@ -331,6 +336,8 @@ def relate(text: str,
     "The relations between entities, in order of their sources."
     was = {n for n, e in enumerate(entities) if e.label == "MeasurementValue" and _WAS.search(text, max(0, e.start - 6), e.start) and _BECAME.match(text, e.end)} # from 12.1 to 8.4
     values = _numbered(text, entities, [r for r in _attached(text, entities, ("ExaminationName",), EXAMINATION, 30, 0, was) if not _size(text, entities, r) and (r.kind != "TimeOfExamination" or not any(e.label in (*_PROBLEM, "TreatmentName", *MEDICINE) for e in entities[r.target + 1:r.source]))])
+    tests = {n: n - 1 for n in range(1, len(entities)) if entities[n].label == entities[n - 1].label == "ExaminationName" and _MEANS.fullmatch(text, entities[n - 1].end, entities[n].start)} # LVEF by echo
+    values = [Relation(r.kind, r.source, tests[r.target], r.score) if r.kind == "ValueOfExamination" and r.target in tests else r for r in values]
     out = values + _units(text, entities, values)
     out += _dosed(text, entities)
     tested = {r.source for r in _attached(text, entities, ("ExaminationName",), {"BodyStructure": ""}, 1, 1)} # CT abdomen, chest x-ray: the place is the test's

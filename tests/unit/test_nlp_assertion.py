@@ -594,7 +594,7 @@ def test_what_is_given_feared_or_taught(text, want):
 
 
 @pytest.mark.parametrize("text, span", [("Influenza A not detected.", "Influenza A"), ("Perineural invasion not identified.", "Perineural invasion"), ("Fracture not seen.", "Fracture"), ("RSV - not detected", "RSV"), ("Hernia not seen on CT.", "Hernia"), ("Murmur not heard.", "Murmur"),
-                                        ("He was not diagnosed with asthma.", "asthma"), ("Not known to have diabetes.", "diabetes"), ("She was not found to have pneumonia.", "pneumonia"), ("DVT was excluded with duplex.", "DVT")])
+                                        ("He was not diagnosed with asthma.", "asthma"), ("Not known to have diabetes.", "diabetes"), ("She was not found to have pneumonia.", "pneumonia"), ("DVT was excluded with duplex.", "DVT"), ("neg Murphy's sign", "Murphy's sign"), ("Chest pain no longer present.", "Chest pain"), ("Fevers - none since admission.", "Fevers")])
 def test_what_was_not_seen_is_not_there(text, span):
     a = text.index(span)
     assert classify(text, [(a, a + len(span))])[0].certainty == "negative"

@@ -147,3 +147,11 @@ def test_how_often_and_by_whom():
     a, b, c = analyze(["He drinks alcohol daily and smokes marijuana on weekends. She drinks two glasses of wine per night.", "Her daughter drives her to appointments. His wife helps with medications.", "Dialysis on Tuesday, Thursday and Saturday."])
     assert {"FrequencyOfSubstanceUse(daily, drinks alcohol)", "FrequencyOfSubstanceUse(on weekends, marijuana)", "AmountOfSubstanceUse(two glasses of wine per night, drinks)"} <= said(a)
     assert [(s.kind, s.adverse) for s in b.social] == [("support", False), ("support", False)] and "Tuesday" in {e.text for e in c.entities}
+
+
+def test_results_in_words_are_values_and_no_denial_of_the_test():
+    d = analyze("SARS-CoV-2 PCR: Not Detected. Blood cultures: no growth to date. LVEF by echo 35%. UA: negative for nitrites, trace protein, 2+ blood.")[0]
+    values = {d.entities[r.target].text: d.entities[r.source].text for r in d.relations if r.kind == "ValueOfExamination"}
+    assert values["SARS-CoV-2 PCR"] == "Not Detected" and values["Blood cultures"] == "no growth to date" and values["LVEF"] == "35", values
+    meant = {e.text: e.assertion.certainty for e in d.entities}
+    assert meant["SARS-CoV-2 PCR"] == meant["Blood cultures"] == "positive" and meant["nitrites"] == "negative" and meant["blood"] == "positive", meant
