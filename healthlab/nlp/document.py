@@ -168,6 +168,8 @@ def _outcome(text: str, e: Entity) -> bool:
     line = max(text.rfind(c, 0, e.start) for c in ".;\n") + 1
     return bool(m := _NEGATIVE.match(text, e.end)) and not _UNDONE.search(re.sub(r"(?i)not detected|no growth", "", text[line:m.end()]))
 
+_SOME_DAY = Day(2089, 12, 31) # the times of a note without a date are found, not reckoned: any day does, the same in every run and later than what the note tells of
+
 def _complete(d: Document, read: str, found: list[Entity], deep: bool) -> tuple:
     "Everything but the social classifier, which reads the sentences of all notes together."
     d.sections, lines = sections(read), sentences(read)
@@ -175,7 +177,7 @@ def _complete(d: Document, read: str, found: list[Entity], deep: bool) -> tuple:
     own, admitted = _own_dates(read)
     if d.date is None: d.date = own
     if admitted and d.date and not 0 <= (d.date - admitted).days <= 366: admitted = None # of another stay, or misread
-    said = spoken(read, d.date or Day.today(), admitted)
+    said = spoken(read, d.date or _SOME_DAY, admitted)
     found = modified(read, times(read, measured(read, found), said))
     meant = [e for e in found if e.label not in _CUES]
     for e, a in zip(meant, classify(read, [(e.start, e.end) for e in meant], parts=d.sections, lines=lines)):
@@ -183,7 +185,7 @@ def _complete(d: Document, read: str, found: list[Entity], deep: bool) -> tuple:
     for e in found:
         e.text = d.text[e.start:e.end] if read[e.start:e.end] == d.text[e.start:e.end] else " ".join(read[e.start:e.end].split())
     d.entities = link(settled(found), deep=deep)
-    events = timeline(read, d.entities, d.date or Day.today(), admitted=admitted, lines=lines, said=said)
+    events = timeline(read, d.entities, d.date or _SOME_DAY, admitted=admitted, lines=lines, said=said)
     d.relations = relate(read, d.entities, lines=lines)
     had = {(r.kind, r.source, r.target) for r in d.relations}
     lasts = {r.source for r in d.relations if r.kind == "TimeOfMedication"} # for 5 days: of the medicine it was prescribed for alone
