@@ -4,8 +4,9 @@
 __all__ = ['PLUGINS', 'PRIVATE_PLUGINS', 'plugin_class', 'Plugin']
 
 # %% ../../nbs/library/60_synth/64_plugins.ipynb #3cc3fd41
-import importlib, secrets, sys, threading, types, warnings
+import importlib, pickle, secrets, sys, tempfile, threading, types, warnings
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -96,6 +97,7 @@ def _safe_generate(plugin, draw, count, syn_schema, **kwargs):
     "synthcity's own, but for dropping rows that are alike: as many rows as wanted that hold to the schema."
     from synthcity.plugins.core.dataloader import create_from_info
     schema, limits, rows = plugin.training_schema(), syn_schema.as_constraints(), []
+    for name in syn_schema: syn_schema[name]._rng = np.random.default_rng(np.random.randint(2 ** 31)) # else columns drawn from it heed no seed
     for _ in range(plugin.sampling_patience):
         rows.append(limits.match(schema.adapt_dtypes(pd.DataFrame(draw(count, **kwargs), columns=schema.features()))))
         if sum(map(len, rows)) >= count: break
@@ -117,6 +119,36 @@ def _drawing(plugin):
             del plugin._safe_generate
 
 
+# %% ../../nbs/library/60_synth/64_plugins.ipynb #25ea755d
+_ROWS = ("_original_cond", "_dataset_conditional", "_categorical_value_to_row_", "_train_idx", "_test_idx", "_train_mapping", "dataloader", "x_real", "clf", "mi_cache", "discriminator", "optimizer", "loss_history", "val_history")
+
+def _nothing(*args, **kwargs): "What was estimated stands."
+
+def _parts(x, seen: dict) -> dict:
+    "Objects of synthcity and networks below x, each once, by their identity."
+    if id(x) in seen or not hasattr(x, "__dict__") or isinstance(x, type) or not type(x).__module__.startswith(("synthcity", "torch.nn", "arfpy", "opacus")): return seen
+    seen[id(x)] = x
+    for v in [*vars(x).values()]:
+        for y in v.values() if isinstance(v, dict) else v if isinstance(v, (list, tuple)) else [v]: _parts(y, seen)
+    return seen
+
+def _forget(plugin):
+    "Drop what a trained plugin holds of the rows, and does not draw with."
+    forest = getattr(getattr(plugin, "model", None), "model", None)
+    if hasattr(forest, "forde"): # reckoned from the rows before every draw
+        forest.forde(dist=plugin.model.dist, oob=plugin.model.oob, alpha=plugin.model.alpha)
+        forest.forde = _nothing
+    for schema in (plugin._schema, plugin._training_schema):
+        for column in schema.domain.values():
+            column.data = None
+            if plugin.name() in PRIVATE_PLUGINS and column.marginal_distribution is not None: column.marginal_distribution = column.marginal_distribution * 0 + 1
+    for part in _parts(plugin, {}).values():
+        for name in _ROWS:
+            if name in vars(part) or name in vars(part).get("_modules", {}): setattr(part, name, None)
+        for p in vars(part).get("_parameters", {}).values():
+            if p is not None: p.grad = None
+
+
 # %% ../../nbs/library/60_synth/64_plugins.ipynb #9a66eac1
 class Plugin:
     "A synthcity generator of tables. `settings` are the plugin's own parameters."
@@ -124,7 +156,7 @@ class Plugin:
         self.name, self.settings, self.private = name, settings or {}, name in PRIVATE_PLUGINS
         self.seed = secrets.randbits(31) if self.private else seed # who knows the seed of the noise can take it off
         self.epsilon, self.delta = (epsilon or 1., delta) if self.private else (None, None)
-        self.accountant = "synthcity's own claim for its training; bins and categories of the columns are read outside of it; noise from a secret seed of 31 bits" if self.private else None
+        self.accountant = "synthcity's own claim for its training; bins and categories of the columns, and in GANs how often these are, are read outside of it; noise from a secret seed of 31 bits" if self.private else None
 
     def fit(self, df: pd.DataFrame, alphabet, target: str = None):
         "Train on a table; some plugins heed what is to be predicted (None: the last column, as synthcity has it). `InputError` names settings the plugin does not have, and what went wrong in it."
@@ -134,13 +166,14 @@ class Plugin:
         known = set(inspect.signature(make.__init__).parameters)
         if unknown := set(self.settings) - known: raise InputError(f"the plugin {self.name} has no such settings", ", ".join(sorted(unknown)), f"Known: {', '.join(sorted(known - {'self', 'kwargs'}))}", "settings-unknown")
         extra = {k: v for k, v in {"epsilon": self.epsilon, "delta": self.delta, "random_state": self.seed, "encoder_noise_scale": 0.}.items() if k in known and v is not None}
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), tempfile.TemporaryDirectory() as beside: # plugins keep scores of their training in a folder, by default one where the user stands
             warnings.simplefilter("ignore")
-            self.plugin = make(**extra | self.settings)
+            self.plugin = make(**extra | {"workspace": Path(beside)} | self.settings)
             try: self.plugin.fit(GenericDataLoader(_plain(df, alphabet), target_column=str(target) if str(target) in names else names[-1]))
             except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AssertionError) as e:
                 raise InputError(f"synthcity's {self.name} failed on the table ({type(e).__name__})", "", "Try another method, or fewer columns", "plugin-failed") from e
         if self.private: self.seed = None
+        _forget(self.plugin)
         return self
 
     def draw_table(self, n: int, rng, alphabet) -> pd.DataFrame:
@@ -152,8 +185,11 @@ class Plugin:
             warnings.simplefilter("ignore")
             return _again(self.plugin.generate(count=n).dataframe().reset_index(drop=True).head(n), alphabet, rng)
 
-    def __getstate__(self): return self.__dict__ | {"plugin": self.plugin.save(), "given": "letters"}
+    def __getstate__(self):
+        import cloudpickle # what synthcity's own `save` packs its `load` leaves half packed
+        return self.__dict__ | {"plugin": cloudpickle.dumps(self.plugin), "given": "letters, forgotten"}
     def __setstate__(self, state):
-        if state.pop("given", "") != "letters": raise InputError("the generator was saved by an earlier version, whose numbers would be read as something else", state.get("name", ""), "Fit it again", "model-old")
+        if state.pop("given", "") != "letters, forgotten": raise InputError("the generator was saved by an earlier version, which kept the rows it was learnt from", state.get("name", ""), "Fit it again", "model-old")
         self.__dict__.update(state)
-        self.plugin = plugin_class(self.name).load(state["plugin"])
+        plugin_class(self.name) # synthcity, without what it cannot find
+        self.plugin = pickle.loads(state["plugin"])
