@@ -147,15 +147,16 @@ def _shadowed(real, synthetic, holdout, kinds, generator, shadows, seed) -> dict
     "The attack with shadows fitted as the generator was: its method, epsilon and delta, the method's own settings."
     from healthlab.synth.generator import fit
     how = generator.figures()
+    kinds = {c: k for c, k in kinds.items() if c in real}
     real, synthetic, holdout = (t[list(kinds)] for t in (real, synthetic, holdout))
     def make(rows, seed): return fit(rows, how["method"], how["epsilon"], seed, delta=how["delta"], kinds=kinds, floor=how["floor"]).sample(len(rows), seed=seed)
     return shadow_membership(make, real, synthetic, holdout, kinds=kinds, shadows=shadows, most=settings().int("synth", "shadow_rows"), seed=seed)
 
 def _few(a, s, b, generator, alarm) -> dict:
     "Columns that show values of few. A generator without noise says of its columns that none is shown of fewer than its floor; with noise it may make one up, and numbers reckoned from others (`Order`, `Sum`) are no one's."
-    how, columns = {} if generator is None else generator.figures(), getattr(generator, "about", {}).get("columns", ())
+    how, columns = {} if generator is None else generator.figures(), getattr(generator, "learnt", ())
     floor = how.get("floor", 5)
-    reckoned = {getattr(x, n, None) for x in getattr(generator, "constraints", ()) for n in ("second", "total")}
+    reckoned = {getattr(x, n, None) for x in getattr(generator, "constraints", ()) for n in ("second", "total")} | {s.column for s in getattr(generator, "spellings", ()) if s.scales} # of two units
     claimed = [c for c in columns if c not in reckoned] if how.get("epsilon") is None else ()
     return {"floor": floor, "columns": values_of_few(a, s, b, floor=floor, claimed=claimed, alarm=alarm)}
 

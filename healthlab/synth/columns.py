@@ -49,6 +49,7 @@ def guessed(s: pd.Series) -> str:
     if pd.api.types.is_bool_dtype(s): return "category"
     if isinstance(s.dtype, pd.CategoricalDtype): return "identifier" if _PERSON_NAME.search(str(s.name)) and s.nunique() > 20 else "category"
     if pd.api.types.is_datetime64_any_dtype(s): return "date"
+    if pd.api.types.is_complex_dtype(s): return "numeric" # which `_refuse` names
     if pd.api.types.is_numeric_dtype(s): return "identifier" if _is_identifier(s) else "category" if _beyond(s.dropna()) else "numeric"
     v = _strings(s)
     if len(v) and v.head(2000).map(lambda x: _ISO.fullmatch(x) is not None).mean() > .99: return "date"
@@ -106,7 +107,7 @@ def _refuse(df, kinds, declared):
         raise InputError("columns of free text cannot be generated as a table", ", ".join(found), "Leave them out, kinds={column: 'omit'}", "text-column")
     if found := [str(c) for c, k in kinds.items() if k in MODELLED and df[c].isna().all()]:
         raise InputError("columns without a single value", ", ".join(found), "Leave them out, kinds={column: 'omit'}", "column-empty")
-    if found := [str(c) for c, k in kinds.items() if k == "numeric" and not pd.api.types.is_numeric_dtype(df[c]) or k == "numeric" and np.isinf(df[c].to_numpy(float, na_value=np.nan)).any()]:
+    if found := [str(c) for c, k in kinds.items() if k == "numeric" and (not pd.api.types.is_numeric_dtype(df[c]) or pd.api.types.is_complex_dtype(df[c])) or k == "numeric" and np.isinf(df[c].to_numpy(float, na_value=np.nan)).any()]:
         raise InputError("numeric columns hold something that is not a finite number", ", ".join(found), "Convert them, or declare them as category", "not-numeric")
     if found := [str(c) for c, k in kinds.items() if k == "numeric" and _beyond(df[c].dropna())]:
         raise InputError("numeric columns hold whole numbers of more digits than a number keeps", ", ".join(found), "Declare them as category, identifier or omit", "not-numeric")
@@ -247,14 +248,23 @@ def _form(v: pd.Series) -> str:
 # %% ../../nbs/library/60_synth/60_columns.ipynb #94258f32
 OTHER = "other" # stands for values that too few share, where none that begins like them is shown
 
+def _alike(a, b) -> int:
+    "How many letters two strings begin with alike."
+    return next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
+
 def _neighbours(rare, shared) -> list[int]:
     "For each rare value the shared one, an index into `shared` (sorted strings), that begins most like it; `OTHER`, if that is shared, where less than half of it is alike."
     at, other = np.searchsorted(shared, rare), next((i for i, k in enumerate(shared) if k == OTHER), None)
-    def alike(a, b): return next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
     def best(r, p):
-        i = max((i for i in (p - 1, p) if 0 <= i < len(shared)), key=lambda i: alike(r, shared[i]))
-        return i if other is None or 2 * alike(r, shared[i]) >= len(r) else other
+        i = max((i for i in (p - 1, p) if 0 <= i < len(shared)), key=lambda i: _alike(r, shared[i]))
+        return i if other is None or 2 * _alike(r, shared[i]) >= len(r) else other
     return [best(r, p) for r, p in zip(rare, at)]
+
+def _strange(weight, floor) -> int:
+    "How many have a value that few share, and none that many share begins like it."
+    rare, shared = weight[weight < floor], list(weight.index[weight >= floor])
+    if not len(rare) or not shared: return int(rare.sum())
+    return int(sum(n for (r, n), i in zip(rare.items(), _neighbours(rare.index, shared)) if 2 * _alike(r, shared[i]) < len(r)))
 
 def _people_of(s, who) -> pd.Series:
     "How many rows, or people where `who` says whose a row is, have each value: by the value as a string, sorted."
@@ -283,7 +293,9 @@ class Category:
     def __init__(self, s: pd.Series, floor: int = 5, most: int = 400, who: np.ndarray = None):
         weight, values = _people_of(s, who)
         shared = weight.index[weight >= floor]
-        if not len(shared): shared, values = (weight.index, values) if pd.api.types.is_bool_dtype(s) else ([OTHER], {OTHER: None if _speechless(s.dtype, values.values()) else OTHER})
+        if pd.api.types.is_bool_dtype(s): shared = shared if len(shared) else weight.index
+        elif not len(shared) or _strange(weight, floor) >= max(floor, weight.sum() / 100):
+            shared, values = [*shared.drop(OTHER, errors="ignore"), OTHER], {OTHER: None if _speechless(s.dtype, values.values()) else OTHER} | values
         self._spelt({k: values[k] for k in shared}, s, bool(s.isna().any()), most)
 
     def _spelt(self, shown, s, missing, most=400):

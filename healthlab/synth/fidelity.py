@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.errors import InputError
-from .columns import kinds_of
+from .spellings import read_table
 
 # %% ../../nbs/library/60_synth/66_fidelity.ipynb #1cf19eb6
 def comparable(
@@ -18,15 +18,18 @@ def comparable(
     *others,              # tables to be compared with it; None stays None
     kinds: dict = None,   # as for `fit`
 ) -> tuple[dict, list]:
-    "Kinds of the modelled columns, and all tables reduced to them, dates as days. `InputError` when a table lacks a column or has no rows."
-    kinds = {c: k for c, k in kinds_of(real, kinds).items() if k not in ("identifier", "omit")}
+    "Kinds of the modelled columns, and all tables reduced to them, dates as days, numbers that are written in texts as numbers. `InputError` when a table lacks a column or has no rows."
+    asked, (_, kinds, spelt) = real, read_table(real, kinds)
+    asked = [c for c in asked if kinds.get(c) not in ("identifier", "omit")]
+    kinds = {c: k for c, k in kinds.items() if k not in ("identifier", "omit")}
     out = []
     for t in (real, *others):
         if t is None:
             out.append(None)
             continue
-        if missing := [str(c) for c in kinds if c not in t]: raise InputError("a table lacks columns of the real one", ", ".join(missing), "Compare tables with the same columns", "column-unknown")
+        if missing := [str(c) for c in asked if c not in t]: raise InputError("a table lacks columns of the real one", ", ".join(missing), "Compare tables with the same columns", "column-unknown")
         if len(t) < 10: raise InputError(f"a table has {len(t)} rows", "", "Give at least 10 rows", "table-too-small")
+        for s in spelt: t = s.forward(t)
         out.append(pd.DataFrame({c: _plain(t[c], k) for c, k in kinds.items()}))
     return kinds, out
 

@@ -14,12 +14,13 @@ import pandas as pd
 from ..core.errors import InputError
 from ..core.keys import keys
 from .autoregressive import Autoregressive
-from .columns import alphabet_of, kinds_of, plain
+from .columns import alphabet_of, plain
 from .constraints import typed, verified
 from .dpsgd import PrivateNetwork
 from .marginals import Marginals
 from .pairwise import PEOPLE, SMALL, Pairwise
 from .plugins import PLUGINS, PRIVATE_PLUGINS, Plugin
+from .spellings import read_table
 
 # %% ../../nbs/library/60_synth/65_generator.ipynb #21eed532
 METHODS: dict[str, Callable] = {"network": Autoregressive, "pairwise": Pairwise, "marginals": Marginals, "dpsgd": PrivateNetwork}
@@ -93,8 +94,14 @@ def _two_letters(column, wanted):
 # %% ../../nbs/library/60_synth/65_generator.ipynb #92250418
 class Generator:
     "What `fit` gives. `sample` draws rows, `save` keeps it, `card` says how it was made."
-    def __init__(self, model, alphabet, constraints, about: dict):
-        self.model, self.alphabet, self.constraints, self.about = model, alphabet, constraints, about
+    def __init__(self, model, alphabet, constraints, about: dict, spellings: list = ()):
+        self.model, self.alphabet, self.constraints, self.about, self.spellings = model, alphabet, constraints, about, list(spellings)
+
+    @property
+    def learnt(self) -> list:
+        "The columns as they are learnt: numbers that are written in texts apart from what stands around them."
+        made = {s.column: s.makes for s in self.spellings}
+        return [x for c in self.about["columns"] for x in made.get(c, [c])]
 
     epsilon = property(lambda self: self.about["epsilon"])
     delta = property(lambda self: self.about["delta"])
@@ -114,23 +121,35 @@ class Generator:
         if not isinstance(conditions, (dict, type(None))): raise InputError("conditions are not a dictionary", type(conditions).__name__, "Give {column: value}", "condition-impossible")
         if not isinstance(n, (int, np.integer)) or n < 1: raise InputError("the number of rows must be a whole number of at least 1", f"n={n}", "", "rows-wrong")
         rng = np.random.default_rng(self.about["seed"] if seed is None else seed)
+        asked, told = self._asked(conditions or {})
         left, dry = n, 0
         while left:
-            rows = self._some(min(left if not dry else 2 * left + 100, 100_000), conditions or {}, rng)
+            rows = self._some(min(left if not dry else 2 * left + 100, 100_000), asked, rng)
+            for s in reversed(self.spellings): rows = s.backward(rows)
+            for c, v in told.items(): rows = rows[_holds(rows[c], v)]
             rows = rows[:left]
             dry = 0 if len(rows) else dry + 1
             if dry > 20: raise InputError("drawn rows never meet the conditions and constraints together", ", ".join(map(str, conditions or {})), "Loosen the conditions", "condition-impossible")
             left -= len(rows)
             if len(rows): yield rows.reset_index(drop=True)
 
+    def _asked(self, conditions) -> tuple[dict, dict]:
+        "Conditions on the columns as they are learnt, and those on what is written that only the text can tell."
+        spelt, asked, told = {s.column: s for s in self.spellings}, {}, {}
+        for c, v in conditions.items():
+            if c not in spelt: asked[c] = v
+            elif found := spelt[c].asked(v): asked |= found
+            else: told[c] = v
+        return asked, told
+
     def _some(self, n, conditions, rng) -> pd.DataFrame:
-        "Up to n rows that hold to conditions and constraints."
+        "Up to n rows, as they are learnt, that hold to conditions and constraints."
         built = {c.name for c in self.alphabet.columns}
-        early = {c: v for c, v in conditions.items() if c in built or c not in self.about["columns"]}
+        early = {c: v for c, v in conditions.items() if c in built or c not in self.learnt}
         masks = _allowed(self.alphabet, early, rng) if early else None
         rows = self.model.draw_table(n, rng, self.alphabet) if hasattr(self.model, "draw_table") else self.alphabet.decode(self.model.draw(n, rng, masks), rng)
         for c in reversed(self.constraints): rows = c.backward(rows)
-        rows = rows[self.about["columns"]]
+        rows = rows[self.learnt]
         ok = np.ones(len(rows), bool)
         for c in self.constraints: ok &= c.holds(rows)
         for c, v in conditions.items(): ok &= _holds(rows[c], v)
@@ -199,25 +218,26 @@ def fit(
 ) -> Generator:
     "Learn a table. `InputError` names the column or parameter when it cannot be learnt, and what to do."
     start, df = time.monotonic(), plain(df)
-    kinds = kinds_of(df, (kinds or {}) | ({} if person is None or person not in df else {person: "omit"}))
+    given = getattr(df, "columns", ())
+    df, kinds, spelt = read_table(df, (kinds or {}) | ({} if person is None or person not in given else {person: "omit"}), floor, epsilon is not None)
     _checked(method, epsilon, delta, len(df), floor, seed, checkpoint)
     who = _whose(df, person, floor)
     if epsilon is not None and person is not None: raise InputError("differential privacy of a row is not that of a person who has several", f"person={person}", "Give a table of one row a person, or no epsilon", "epsilon-wrong")
     if target is not None and target not in df: raise InputError("the target is not in the table", str(target), f"Columns: {', '.join(map(str, df.columns))}", "target-missing")
     if target is not None: _varies(df[target], kinds[target], floor)
-    given, (constraints, ok) = constraints, verified(df, constraints, kinds, floor)
-    columns = [c for c in df.columns if kinds[c] != "omit"]
-    source = df.loc[ok, columns].reset_index(drop=True)
+    wanted, (constraints, ok) = constraints, verified(df, constraints, kinds, floor)
+    columns, learnt = ([c for c in table if kinds[c] != "omit"] for table in (given, df))
+    source = df.loc[ok, learnt].reset_index(drop=True)
     for c in constraints: source = c.forward(source)
     kinds = {c: kinds.get(c, "numeric" if pd.api.types.is_numeric_dtype(source[c]) else "date") for c in source.columns}
-    if epsilon is not None and any(hasattr(c, "learn") and c.combinations is None for c in given): raise InputError("allowed combinations cannot be read off the table under differential privacy", "constraints", "List them: Allowed(columns, combinations)", "epsilon-wrong")
+    if epsilon is not None and any(hasattr(c, "learn") and c.combinations is None for c in wanted): raise InputError("allowed combinations cannot be read off the table under differential privacy", "constraints", "List them: Allowed(columns, combinations)", "epsilon-wrong")
     method = _suited(method, epsilon, len(source), settings, checkpoint)
     step, close = _bar(method) if progress else (None, lambda: None)
     try: model, alphabet = _learnt(method, source, kinds, target, epsilon, delta or 1 / len(source) ** 1.1, seed, floor, settings, checkpoint, step, None if who is None else who[ok])
     finally: close()
     about = {"method": method, "rows": len(source), "left_out": int((~ok).sum()), "columns": columns, "seed": seed, "floor": floor, "seconds": round(time.monotonic() - start, 1),
-             "epsilon": model.epsilon, "delta": model.delta, "accountant": model.accountant and model.accountant + "; what constraints read off the table public" * any(hasattr(c, "measured") for c in constraints)} | ({} if who is None else {"people": int(len(np.unique(who[ok])))})
-    return Generator(model, alphabet, constraints, about)
+             "epsilon": model.epsilon, "delta": model.delta, "accountant": model.accountant and model.accountant + "; what constraints read off the table public" * any(hasattr(c, "measured") for c in constraints) + "; how texts write numbers public" * bool(spelt)} | ({} if who is None else {"people": int(len(np.unique(who[ok])))})
+    return Generator(model, alphabet, constraints, about, spelt)
 
 
 # %% ../../nbs/library/60_synth/65_generator.ipynb #bb250950

@@ -288,7 +288,8 @@ def _numbers_of_few(a, s, b, floor, claimed, alarm) -> str:
         if not again: continue
         near = min(apart[i], np.abs(b - u[i]).min() if len(b) else np.inf) # from strangers too
         lone, long = near > 10 * typical, abs(u[i]) / grain[i] >= 1e5 # six digits
-        if claimed and (lone or long): return "shown although the generator says it shows none"
+        drawn_near = int((np.abs(s - u[i]) <= near).sum()) # a number drawn between two others is a third one's now and then, where it is written with few digits
+        if claimed and (lone or long) and 1 - (1 - min(1., grain[i] / near)) ** drawn_near < .01: return "shown although the generator says it shows none"
         others = sparse & (np.arange(len(u)) != i)
         lumps = int((met & others).sum())
         heaped = lumps / others.sum() if lumps and poisson.sf(lumps - 1, due) < .01 else 0. # numbers are shared in lumps: spacing says little

@@ -21,7 +21,7 @@ def _number_letters(s, rho, rng, bins, whole) -> Numeric:
     low, high = noisy_bounds(v, rho / 2, rng)
     edges = noisy_edges(v, low, high, bins, rho / 2, rng, whole)
     if whole: edges = np.unique(np.ceil(edges))
-    out.name, out.dtype, out.missing, out.decimals = s.name, s.dtype, not pd.api.types.is_integer_dtype(s.dtype), 0 if whole else 6
+    out.name, out.dtype, out.missing, out.decimals = s.name, s.dtype, not (isinstance(s.dtype, np.dtype) and s.dtype.kind in "iu"), 0 if whole else 6
     out.edges = edges[1:-1] - (.5 if whole else 0)
     out.pools = [np.array([a]) if whole and b - a <= 1 else np.array([a, b - 1 if whole else b]) for a, b in zip(edges, edges[1:])]
     out.sizes = (len(out.pools) + out.missing,)

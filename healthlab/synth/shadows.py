@@ -80,7 +80,7 @@ def shadow_membership(
     rng, n = np.random.default_rng(seed), min(len(real), len(holdout), most)
     pool = pd.concat([t.sample(n, random_state=seed) for t in (real, holdout)], ignore_index=True)
     member, k = np.repeat([True, False], n), max(2, shadows)
-    kinds, (_, plain, judged) = comparable(real, pool, synthetic, kinds=kinds)
+    _, (_, plain, judged) = comparable(real, pool, synthetic, kinds=kinds)
     look = Outlook(plain, seed)
     inside, views = np.zeros((k + 1, 2 * n), bool), []
     for i in range(k):

@@ -16,8 +16,9 @@ from ..core.audit import new_run_id, record
 from ..core.errors import InputError
 from ..core.settings import settings
 from .card import Card, evaluate
-from .columns import guessed
+from .columns import guessed, nested, plain
 from .generator import Generator, fit, save
+from .spellings import spellings
 
 # %% ../../nbs/library/60_synth/68_synthesize.ipynb #7ad4a529
 class Request:
@@ -56,11 +57,12 @@ class Synthesis:
 def ready(df: pd.DataFrame, kinds: dict = None) -> tuple[pd.DataFrame, dict, list]:
     "A flat table made ready for `fit`: kinds of its columns, and the columns left out (free text, nothing in them, lists, references to people)."
     kinds, left_out = dict(kinds or {}), []
+    lists = [c for c in df if nested(df[c])]
+    spelt = {s.column for s in spellings(plain(df.drop(columns=lists)), kinds)}
     for c in df:
-        if c in kinds: continue
+        if c in kinds or c in spelt: continue
         s = df[c]
-        nested = s.map(lambda v: isinstance(v, (list, dict, np.ndarray))).any()
-        if nested or s.isna().all() or guessed(s) == "text" or c == "patient": kinds[c] = "omit"
+        if c in lists or s.isna().all() or guessed(s) == "text" or c == "patient": kinds[c] = "omit"
         elif guessed(s) == "identifier": kinds[c] = "identifier" if c == "id" else "omit"
         if kinds.get(c) == "omit": left_out.append(str(c))
     return df, kinds, left_out

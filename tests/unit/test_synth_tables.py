@@ -551,3 +551,25 @@ def test_small_tables_are_learnt_by_pairs_and_keep_what_hangs_together():
     parts = list(fit(t[["ward"]]).batches(100_050, seed=1))
     assert [len(p) for p in parts] == [100_000, 50] and list(parts[1].index) == list(range(50))
     assert pd.concat(g.batches(300, {"ward": "icu"}, seed=2)).equals(g.sample(300, {"ward": "icu"}, seed=2))
+
+
+def test_rare_codes_are_other_where_no_shared_one_begins_like_them():
+    r, n = np.random.default_rng(0), 1000
+    codes = np.array([f"{a}{i:02}" for a in "ABCDEFGHIJ" for i in range(60)])
+    t = pd.DataFrame({"sex": r.choice(["F", "M"], n), "icd": np.where(r.random(n) < .6, r.choice(["I10", "E11", "J45"], n), r.choice(codes, n))})
+    weight = t.icd.value_counts()
+    shown = fit(t).sample(1000).icd.value_counts(normalize=True)
+    assert abs(shown["other"] - weight[weight < 5].sum() / n) < .1 and abs(shown["I10"] - weight["I10"] / n) < .06
+    ids = t.icd.str[1:].astype(int) + 100 * t.icd.str[0].map(ord)
+    s = fit(t.assign(icd=ids), kinds={"icd": "category"}).sample(500).icd
+    assert s.isna().mean() > .1 and set(s.dropna()) <= set(ids), "no word stands for numbers"
+
+
+def test_private_whole_numbers_keep_what_is_missing():
+    t = pd.DataFrame({"age": pd.array(np.random.default_rng(0).integers(20, 90, 900), dtype="Int64"), "sex": ["F", "M", "F"] * 300})
+    t.loc[::3, "age"] = pd.NA
+    assert .2 < fit(t, epsilon=3.).sample(600).age.isna().mean() < .45
+
+
+def test_complex_numbers_are_refused():
+    with pytest.raises(InputError, match="signal"): fit(pd.DataFrame({"signal": np.arange(30) + 1j, "sex": ["F", "M"] * 15}))
