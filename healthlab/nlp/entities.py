@@ -168,7 +168,7 @@ def _known(tagger, *names: str) -> list[str]: return [n for n in names if n in t
 # %% ../../nbs/library/50_nlp/53_entities.ipynb #6925841d
 _PERSON = re.compile(r"\b(?:the patient|patient|pt|he|she|his|her)\b", re.I)
 _HEADING = re.compile(r"\b[A-Z][A-Z/ &]{3,}:")
-_STUDY = re.compile(r"\b(?:patients|rats?|mice|mouse|study|studies|subjects|groups?|we|our|conclusions?|results|mutations?|genes?|families|cases)\b", re.I)
+_STUDY = re.compile(r"\b(?:patients|rats?|mice|mouse|(?<!sleep )(?<!imaging )study|(?<!iron )(?<!coag )(?<!coagulation )(?<!imaging )(?<!lab )(?<!laboratory )(?<!csf )(?<!conduction )studies(?! (?:(?:are|were|is) )?(?:pending|sent))|subjects|groups?|we|our|conclusions?|results|mutations?|genes?|families|cases)\b", re.I)
 
 def _literary(tagger, y: np.ndarray, text: str) -> bool:
     "Whether a text is an abstract: the encoder's word for it, against that of a patient's story and of headings."

@@ -110,6 +110,7 @@ def _own(text: str, e: Entity, study: bool) -> str:
     if e.label in ("ConditionQualifier", "SymptomOrSign", "AdministrativeEvent", "TreatmentName", "ConditionScale") and _ALL.fullmatch(w) and not _MOVED.fullmatch(w): return "Course"
     if e.label in ("MeasurementValue", "ConditionQualifier") and (m := _COMPARED.match(text, e.start)) and m.end() == e.end: return "RelationalOperator"
     if e.label in ("ExaminationName", "Diagnosis", "ConditionQualifier") and w in ("PA", "AP") and _VIEW.match(text, e.end): return "Direction"
+    if e.label == "MeasurementValue" and w in ("up", "down") and re.match(r"\s+from\b", text[e.end:e.end + 8]): return "Course"
     if e.label == "MeasurementValue" and _COURSE.fullmatch(w): return "Course" if _RESULT.search(text, max(0, e.start - 30), e.start) or re.match(r"\s+(?:from|to|by|in size|since|compared|relative)\b", text[e.end:e.end + 10]) or not re.match(r"(?:in|de)creas(?:ed|es)|reduced|elevated|stable|unchanged", w, re.I) else e.label
     if e.label in ("Diagnosis", "MedicationName", "TreatmentName", "ExaminationName", "ConditionQualifier", "AdministrativeEvent", "BodyStructure", "CareEnvironment") and _PROFESSION.fullmatch(w) and not _PCP.search(text, max(0, e.start - 24), e.end): return "HealthcareProfession"
     if not study and e.label in ("MedicationName", "TreatmentName", "ExaminationName", "ConditionQualifier") and _CLASS.fullmatch(w): return "MedicationClass"

@@ -42,6 +42,11 @@ _MACHINE = re.compile(r"(?:c|bi)-?pap(?: machine| mask)?", re.I)
 _OPERATION = re.compile(r"(?:[\w-]+ )?(?:\w{3,}(?:ectom(?:y|ies)|plast(?:y|ies)|ostom(?:y|ies)|rrhaphy|pexy|tripsy)|c-?sections?|(?:c(?:a)?esarean)(?: (?:section|delivery))?)", re.I)
 _SIGNS_OF_WRITING = re.compile(r"d/t|w/o?|c/o|s/p|h/o|p/w?|f/u|d/c'?d?|b/c|2/2|meds?|medications?|medicines?", re.I)
 _SURETY = re.compile(r"possibl[ey]|probabl[ey]|(?:very |most )?likely|unlikely|suspected|presum(?:ed|ptive|ably)|questionable", re.I) # told by the assertion of what they are said of
+_ILLICIT = re.compile(r"(?:crystal )?meth(?:amphetamines?)?|(?:crack )?cocaine|heroin|marijuana|cannabis|THC|PCP use|ecstasy|LSD", re.I)
+_OBSTETRIC = re.compile(r"G\d+ ?P\d+(?:-?\d+)*", re.I)
+_OXYGEN = re.compile(r"\d+(?:\.\d+)? ?L(?:PM|iters)?(?:/min)?( (?:NC|O2|nasal cannula|of oxygen|via NC))?", re.I)
+_SHOTS = re.compile(r"(?:^|\n|\. )[ \t]*(?:immuni[sz]ations?|vaccin(?:es?|ations?))(?: (?:history|record|status))?[ \t]*:[^\n]*$", re.I)
+_URINE = re.compile(r"[^.\n]*?(?:leuk|\bLE\b|nitrit|WBC|RBC|protein|ketone|glucose|bacteria|casts|epithelial|specific gravity|pyuria|h[ae]+maturia|culture|\bdip|\bclean\b|bland|negative|positive|\bUTI\b|infect)", re.I) # of the urine, not unstable angina
 _LASTS = re.compile(r"\d+ ?(?:wks?|weeks?|days?|d|months?|mos?|yrs?|years?|hrs?|hours?)", re.I)
 
 # %% ../../nbs/library/50_nlp/52c_plausible.ipynb #0aca2108
@@ -66,10 +71,18 @@ def believable(text: str, start: int, end: int,
     "The category a mention keeps, the one its words have in any context, or none."
     words = text[start:end]
     if heading(text, start, end) or _SIGNS_OF_WRITING.fullmatch(words) or label == "ConditionQualifier" and _SURETY.fullmatch(words): return ""
+    if words == "UA" and _URINE.search(text, end, end + 60): return "ExaminationName"
     if words == "CVA" and _ANGLE.match(text, end): return "BodyStructure"
     if _meant_else(text, start, end): return "MedicationName" if words == "MS" and re.match(r"\s*\d+(?:\.\d+)? ?mg|\s+contin\b", text[end:end + 12], re.I) else ""
     if (short := shorthand().get(words)) is not None: return short[0]
     if short := next((k for k, p in _SHORT.items() if p.fullmatch(words)), ""): return short
+    if label in _CORE and _ILLICIT.fullmatch(words): return "SubstanceUse"
+    if label == "ExaminationName" and re.search(r" fxs?$|^fxs? ", words): return "Diagnosis"
+    if label == "ExaminationName" and _OBSTETRIC.fullmatch(words): return ""
+    if label == "ConditionQualifier" and _LASTS.fullmatch(words): return "Time"
+    if label == "ConditionQualifier" and (m := _OXYGEN.fullmatch(words)): return "TreatmentName" if m[1] else ""
+    if label == "MedicationRoute" and words == "Os": return "" # I/Os: intake and output
+    if label in ("Diagnosis", "SymptomOrSign") and _SHOTS.search(text, max(0, start - 120), start): return "MedicationName"
     if label == "MedicationName" and (_VERBS.fullmatch(words) or len(words) == 1): return ""
     if _MACHINE.fullmatch(words): return "MedicalDevice"
     if label in ("ExaminationName", "Diagnosis", "MedicationName") and _OPERATION.fullmatch(words): return "TreatmentName"
@@ -103,8 +116,11 @@ _MARKED = [(label, re.compile(p, re.I)) for label, p in (
 
 _PHRASES = [(label, re.compile(rf"(?<![\w-])(?:{p})(?![\w-])", re.I)) for label, p in (
     ("MedicationName", r"(?:half[- ])?normal saline|hypertonic saline|lactated ringer'?s?(?: solution)?|ringer'?s lactate|packed (?:red )?(?:blood )?cells|fresh frozen plasma|(?:oral contracepti|birth control pill)\w*|(?:potassium|sodium|calcium|magnesium|ferrous|zinc) (?:chloride|bicarbonate|phosphate|gluconate|carbonate|citrate|acetate|sulfate|oxide|hydroxide)(?! (?:level|was|is|of))|fish oil|folic acid|vit(?:amin)?\.? ?(?:a|b-?\d{0,2}|c|d-?[23]?|e|k)(?= (?:\d|po\b|supplement|daily|oral|iv\b|tab|cap|weekly))|(?<=ml )(?:ns|lr)|(?<=cc )(?:ns|lr)|(?:ns|lr)(?= (?:bolus|@|infusion|at \d|iv\b|\d+ ?(?:ml|cc)))|oxygen(?= (?:at |of )?\d+(?:\.\d+)? ?(?:l|liters?)\b)"),
+    ("MedicalDevice", r"(?:JP|Jackson[- ]Pratt|Hemovac|Blake|pigtail|penrose|percutaneous|biliary) (?:drain|catheter)s?|(?:chest|nephrostomy|gastrostomy|NG|nasogastric|PEG) tubes?"),
+    ("TreatmentName", r"lap(?:aroscopic)? (?:chole|appy|hysterectomy)"),
+    ("Diagnosis", r"(?:pressure|decubitus) (?:ulcers?|injur(?:y|ies)|sores?)"),
     ("Diagnosis", r"(?:upper |lower )?(?:gi|gastrointestinal) (?:bleed(?:ing|s)?|hemorrhage)|aspiration pneumonia|sickle cell (?:trait|disease|anemia|crisis)"),
-    ("ExaminationName", r"(?:blood|urine|sputum|wound|stool|throat|csf) cultures?|pulmonary function tests?|peak flow|alk(?:aline)? phos(?:phatase)?|t\.? ?bili(?:rubin)?|(?:left ventricular )?ejection fraction|troponin [it]|rapid (?:strep|flu|influenza|antigen)(?: (?:test|screen|antigen))?|(?:sars-cov-2|covid(?:-19)?|influenza|flu|rsv|hiv|monospot|c\.? ?diff(?:icile)?|legionella|strep)(?: [ab])? (?:pcr|naat|swab|antigen|antibody|test|screen|toxin)|(?:chest|abdominal|head|brain|pelvic|renal|thyroid|cardiac|spine|spinal|knee|hip|shoulder|lumbar spine|cervical spine) (?:x-?rays?|radiographs?|ct(?: scan)?|mri|ultrasound)|urine hcg|erythrocyte sedimentation rate|oxygen saturation|(?:hiv |hcv |hbv |cmv )?viral load|anion gap|white (?:blood )?(?:cell )?count|platelet count|pap smear"))]
+    ("ExaminationName", r"(?:iron|coag(?:ulation)?) (?:studies|panel)|(?:stool )?guaiac|FOBT|(?:blood|urine|sputum|wound|stool|throat|csf) cultures?|pulmonary function tests?|peak flow|alk(?:aline)? phos(?:phatase)?|t\.? ?bili(?:rubin)?|(?:left ventricular )?ejection fraction|troponin [it]|rapid (?:strep|flu|influenza|antigen)(?: (?:test|screen|antigen))?|(?:sars-cov-2|covid(?:-19)?|influenza|flu|rsv|hiv|monospot|c\.? ?diff(?:icile)?|legionella|strep)(?: [ab])? (?:pcr|naat|swab|antigen|antibody|test|screen|toxin)|(?:chest|abdominal|head|brain|pelvic|renal|thyroid|cardiac|spine|spinal|knee|hip|shoulder|lumbar spine|cervical spine) (?:x-?rays?|radiographs?|ct(?: scan)?|mri|ultrasound)|urine hcg|erythrocyte sedimentation rate|oxygen saturation|(?:hiv |hcv |hbv |cmv )?viral load|anion gap|white (?:blood )?(?:cell )?count|platelet count|pap smear"))]
 
 def phrases(text: str # a note
            ) -> list[tuple[int, int, str, float]]: # (start, end, category, score)

@@ -25,10 +25,15 @@ _SIGNED = [("Frequency", re.compile(rf"\b(?:{_OFTEN})(?:,? (?:(?:and|or) )?(?:{_
            ("MedicationRoute", re.compile(rf"\b(?:{_WAY})", re.I)),
            ("Dosage", re.compile(rf"(?<![\w.,/-]){AMOUNT}(?:\s|-)?{_MASS}\b{_PER}*{_RESULT}", re.I))]
 
+def _changed(text: str, m: re.Match) -> int:
+    "Where an amount begins: of *from 50 to 100 mg* the second counts, which is no range."
+    to = re.match(r"[\d.,]+ to (?=\d)", m[0]) if text[max(0, m.start() - 5):m.start()].lower() == "from " else None
+    return m.start() + (to.end() if to else 0)
+
 def signed(text: str # a note
           ) -> list[tuple[int, int, str, float]]: # (start, end, category, score)
     "Amounts, frequencies and routes written in the signs of prescriptions."
-    return [(m.start(), m.end() - (m[0].endswith(".") and "." not in m[0][:-1]), label, .97) for label, p in _SIGNED for m in p.finditer(text) if label != "Dosage" or any(c.isdigit() for c in m[0]) or not re.match(r"an?\b", m[0], re.I)]
+    return [(_changed(text, m), m.end() - (m[0].endswith(".") and "." not in m[0][:-1]), label, .97) for label, p in _SIGNED for m in p.finditer(text) if label != "Dosage" or any(c.isdigit() for c in m[0]) or not re.match(r"an?\b", m[0], re.I)]
 
 # %% ../../nbs/library/50_nlp/52d_prescription.ipynb #b65bbada
 _WEAK = r"(?:g|gm|gms|grams?|mL|ml|cc|L|liters?|litres?|U|%|percent|drops?|sprays?|patch(?:es)?|packets?|vials?|ampules?|applications?|films?|ounces?|oz|scoops?|bags?)"
@@ -47,12 +52,14 @@ def attribute(words: str) -> str:
 
 # %% ../../nbs/library/50_nlp/52d_prescription.ipynb #f523ac5e
 _STRENGTHS = re.compile(r"[\s,]*(?:(?:HFA|Diskus|DS|ER|XR|XL|SR|CR|DR|LA|HCT|Respimat|Ellipta|tablets?|oral)\s+){0,2}(?P<s>(?P<a>\d+(?:\.\d+)?)\s?[-/]\s?(?P<b>\d+(?:\.\d+)?)(?:\s?[-/]\s?\d+(?:\.\d+)?)?)(?![\w/%]|\s?(?:mm|/))", re.I)
+_BARE = re.compile(rf"\s+(?P<s>\d{{1,4}}(?:\.\d{{1,3}})?)(?=\s+(?:{_OFTEN}|{_WAY}|(?:daily|nightly|weekly)\b))", re.I) # metoprolol 50 bid
 _END = re.compile(r"\n|;|(?<!\b\w\.\w)\.(?:\s+(?=[A-Z])|\s*$)|\b(?:but|because|although|whereas|who|which|she|he|patient|blood pressure|return|follow)\b", re.I)
 _LEFT = re.compile(rf"(?:(?<![\w.,/-])(?P<Dosage>{AMOUNT}(?:\s|-)?(?:{_MASS}|{_WEAK}))(?:\s|-)(?:of\s)?)?(?:\b(?P<MedicationRoute>IV|IM|PO|SC|SQ|SL|oral|intravenous|topical|inhaled|nebuli[sz]ed|intranasal|subcutaneous|transdermal|ophthalmic|rectal|vaginal|intrathecal)\s+)?$", re.I)
 
 def _strengths(text: str, end: int, stop: int) -> list[tuple[int, int, str, float]]:
+    if m := _BARE.match(text, end, stop): return [(*m.span("s"), "Dosage", .9)]
     m = _STRENGTHS.match(text, end, stop)
-    if not m or "." not in m["s"] and int(m["a"]) <= 12 and int(m["b"]) <= 31: return []
+    if not m or "." not in m["s"] and int(m["a"]) <= 12 and (int(m["b"]) <= 31 or 1900 <= int(m["b"]) <= 2100): return []
     return [(*m.span("s"), "Dosage", .9)]
 
 def beside(text: str,

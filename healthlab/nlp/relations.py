@@ -33,6 +33,8 @@ def _line(text: str, a: int, b: int) -> bool:
     "Whether nothing ends the line between two places; the full stops of p.o. and t.i.d. do not."
     return not _BREAK.search(text, a, b)
 
+_CLAUSE = re.compile(r"[,;]|\b(?:but|and|with|also|notable|showed|plus|secondary to|due to|from|caused by)\b", re.I)
+
 def _attached(text: str, entities: list[Entity], heads: tuple, kinds: dict[str, str], reach: int, right: int, skip=()) -> list[Relation]:
     "Attributes to the head before them in the line, else to the head that follows at once; one of a kind for each head; none of those at positions to `skip`."
     out, taken, last = [], set(), None
@@ -42,7 +44,8 @@ def _attached(text: str, entities: list[Entity], heads: tuple, kinds: dict[str, 
             host = last if last is not None and e.start - entities[last].end <= reach and _line(text, entities[last].end, e.start) and (last, e.label) not in taken else None
             if host is None:
                 nxt = next((m for m in range(n + 1, min(n + 5, len(entities))) if entities[m].label in heads), None)
-                if nxt is not None and entities[nxt].start - e.end <= right and _line(text, e.end, entities[nxt].start): host = nxt
+                if nxt is not None and entities[nxt].start - e.end <= right and _line(text, e.end, entities[nxt].start) and not (e.label == "BodyStructure" and "," in text[e.end:entities[nxt].start]): host = nxt
+            if host == last and host is not None and e.label in CONDITION and n + 1 < len(entities) and entities[n + 1].label in heads and text[e.end:entities[n + 1].start] == " " and _CLAUSE.search(text, entities[last].end, e.start): host = n + 1 # PE but a right upper lobe nodule
             if host is None: continue
             taken.add((host, e.label)); out.append(Relation(kinds[e.label], n, host))
     return out
@@ -102,10 +105,12 @@ def _numbered(text: str, entities: list[Entity], values: list[Relation], reach: 
     for n, e in enumerate(entities):
         if e.label == "ExaminationName": last = n
         if e.label != "MeasurementValue" or n in had or last not in worded or not e.text[-1:].isdigit(): continue
-        if e.start - entities[last].end > reach or not _line(text, entities[last].end, e.start) or re.search(r"\bfrom\s+$", text[:e.start][-8:]): continue
+        if e.start - entities[last].end > reach or not _line(text, entities[last].end, e.start) or re.search(r"\bfrom\s+$", text[:e.start][-8:]) or _size(text, entities, Relation("ValueOfExamination", n, last)): continue
         out.append(Relation("ValueOfExamination", n, last)); worded.discard(last)
     return values + out
 
+_FALLEN = re.compile(r"\b(?:down|up|improved|better|worse|worsened|increased|decreased|reduced|risen|fallen|previously|formerly)(?: from)?\s$", re.I)
+_ARROW = re.compile(r"\s*(?:[\w/%]{0,8}\s*)?(?:-+>|→|=>)\s*[<>≤≥]?\d") # 4.1 -> 2.2
 _WAS, _BECAME = re.compile(r"\bfrom\s$", re.I), re.compile(r"\s*[\w/%]{0,8}\s+(?:\([^)]*\)\s+)?to\s", re.I)
 
 def _units(text: str, entities: list[Entity], values: list[Relation]) -> list[Relation]:
@@ -121,7 +126,7 @@ def _units(text: str, entities: list[Entity], values: list[Relation]) -> list[Re
 # %% ../../nbs/library/50_nlp/56_relations.ipynb #20a1f99c
 _V = r"[<>≤≥~]?\d+(?:,\d{3})*(?:\.\d+)?(?:\s?[/–-]\s?\d+(?:\.\d+)?)?"
 _U = r"%|(?:[mµμun]?g|[mµμunp]?mol|m?Eq|[mµμk]?I?U|[pf]g|copies|cells|K|mm|ng)\s?/\s?(?:d?L|mL|[uµμ]L|kg|g|mm3|mm³|min|h(?:ou)?r)(?:\s?/\s?1\.73\s?m(?:2|²)?)?|mL\s?/\s?min(?:\s?/\s?1\.73\s?m(?:2|²)?)?|L\s?/\s?min|[x×]\s?10\^?\d+\s?/\s?[uµμ]?L|mm\s?Hg|beats per minute|breaths per minute|bpm|/\s?min|°\s?[CF]|degrees? (?:C|F|Celsius|Fahrenheit)|K(?=\b)|[CF]\b|kg|lbs?|pounds|cm|mm|inches|m[lL]|cc|seconds?|sec"
-_NUMBER = re.compile(rf"[:=\s]*(?:\((?:H|L|high|low)\)\s*)?(?:(?:of|is|was|at|were|came back(?: at)?|measured(?: at)?|estimated at|level(?: was| of| is)?|count(?: was| of| is)?)\s)*(?P<v>{_V})\s*(?P<u>{_U})?(?![\w/])")
+_NUMBER = re.compile(rf"[:=\s]*(?:\((?:H|L|high|low)\)\s*)?(?:(?:of|is|was|at|were|remain(?:s|ed)|came back(?: at)?|measured(?: at)?|estimated at|level(?: was| of| is)?|count(?: was| of| is)?|(?:(?:mildly|slightly|markedly|severely|now|still) )?(?:(?:sub|supra)-?therapeutic|therapeutic|elevated|stable|high|low|normal|up|down|peaked)(?: at| to)|trend(?:ed|ing)(?: up| down)?(?: from)?:?)\s)*(?P<v>{_V})\s*(?P<u>{_U})?(?![\w/])")
 _WORDED = re.compile(r"\s*(?:x ?\d\s*)?(?:[:=]\s*|\s-\s|(?:was|were|is|are|came back|returned)\s+)?(?P<v>not detected|detected|undetectable|non-?reactive|reactive|no growth(?: to date)?|NGTD)\b", re.I)
 _GROWN = re.compile(r"growth(?: to date| at \d+ (?:hours|days)| x ?\d+ (?:hours|days|h|d))?", re.I)
 _WITH_UNIT = re.compile(rf"(?P<v>{_V})\s*(?P<u>{_U})")
@@ -130,6 +135,13 @@ _LEVEL = re.compile(r"\s+(?:levels?|troughs?|peak)\b(?=[:=\s]*(?:(?:was|is|of|at
 _MEANS = re.compile(r"\s(?:by|on|per|via)\s(?:(?:the|a|an|his|her|recent|last|bedside|limited)\s)?", re.I)
 _SIGN = re.compile(r"(?:-*[<>≤≥~]=?|(?:at )?(?:least|most)|(?:less|greater|more|higher|lower) than|above|below|over|under|approximately|about)\s*(?=\d)", re.I)
 _LONE, _THOUSANDS = re.compile(r"(?<![\w.,/-])(\d+(?:,\d{3})*(?:\.\d+)?)\s?$"), re.compile(r"(?:,\d{3})+(?![\d,])|(?<!\.)\.\d+(?!\d|\.\d)|(?<=\d/)\d+(?![\d/])") # the tail of 50,000, of 2.5, of 7/10
+_CELLS = re.compile(r"(?<![\w.])(?P<v>\d{1,3}(?:\.\d+)?)\s?(?P<u>%)\s(?P<t>(?:segmented |band |immature |atypical )?(?:neutrophils?|polys|PMNs?|segs?|lymphs?|lymphocytes?|monos?|monocytes?|eos|eosinophils?|basos?|basophils?|bands?|blasts?|granulocytes|reticulocytes?|metamyelocytes|myelocytes))(?!\w)", re.I)
+_DIPPED = re.compile(r"(?<![\w-])(?P<v>large|moderate|small|trace|positive|negative|neg|pos|[1-4]\+)\s(?P<t>nitrites?|leuk(?:ocyte)?[ -]?esterase|leuks|LE|ketones?|urobilinogen|bilirubin|protein|glucose|blood)(?!\w)", re.I)
+_URINE = re.compile(r"\b(?:UA|urinalysis|urine|dip(?:stick)?)\b[^\n]{0,140}$", re.I)
+_TIMED = re.compile(rf"({_V})\s+(?:overnight|today|yesterday|now|this (?:morning|evening|week)|on admission|at discharge)", re.I)
+_SCALE = re.compile(r"(?P<t>\bBI-?RADS\b)(?: category| score)?[:\s]+(?P<v>[0-6][abc]?)\b", re.I)
+_COUNTED = re.compile(r"(CD4|CD8|WBC|Hgb|Hct|Plt|INR|PSA|TSH|BNP|ESR|CRP|EF|LVEF|A1c|HbA1c|Cr|BUN)(?: count)? \d+(?:\.\d+)?%?", re.I)
+_AT = re.compile(rf"\s(?:at|to)\s(?P<v>{_V})\s*(?P<u>{_U})?(?![\w/])")
 _OF_TEN = re.compile(r"(?:10|[0-9])(?:\.5)?\s?/\s?10")
 _PAINED = re.compile(r"\b(?:pain|ache|headache|severity|intensity|scale|score|rated?|rates|level|discomfort)\b[^.;\n]{0,24}$", re.I)
 
@@ -139,17 +151,40 @@ def _tidied(text: str, entities: list[Entity]) -> list[Entity]:
     for e in sorted(entities, key=lambda e: (e.start, e.end)):
         if e.text.lower() == "growth" and text[max(0, e.start - 3):e.start].lower() == "no ": m = _GROWN.match(text, e.start); e.start, e.end, e.label = e.start - 3, m.end(), "MeasurementValue"; e.text = text[e.start:e.end]
         gap = text[before.end:e.start] if before else ""
+        if e.label == "ExaminationName" and e.text.endswith("-") and (m := re.match(r"\d{1,2}\b", text[e.end:e.end + 3])): e.end += m.end(); e.text = text[e.start:e.end] # GAD-7
+        if before and before.label == "ExaminationName" and e.start < before.end and before.text.rpartition("-")[2].isdigit(): continue
+        if e.label == "MeasurementValue" and (m := _TIMED.fullmatch(e.text)): e.end, e.text = e.start + m.end(1), m[1]
         if e.label in ("Date", "Time") and e.text[-1] in ",;": e.end, e.text = e.end - 1, e.text[:-1]
         if e.label == "MedicationName" and (m := _LEVEL.match(text, e.end)): e.label, e.end = "ExaminationName", m.end(); e.text = text[e.start:e.end]
         elif e.label == "Dosage" and before and before.label == "ExaminationName" and re.fullmatch(r"[:=\s]*(?:\([HL]\)\s*)?(?:(?:of|is|was|at)\s)?", gap) and (m := re.match(rf"({_V})(?:\s+[HL])?$", e.text)): e.label, e.end, e.text = "MeasurementValue", e.start + m.end(1), m[1]
         elif e.label in ("Date", "Dosage") and _OF_TEN.fullmatch(e.text) and _PAINED.search(text, max(0, e.start - 40), e.start): e.label = "MeasurementValue"
+        elif e.label == "Dosage" and before and before.label == "ExaminationName" and re.fullmatch(r"[:=\s]*(?:(?:of|is|was|at)\s)?", gap) and re.fullmatch(rf"{_V}\s?(?:m[lL]|cc|L)", e.text): e.label = "MeasurementValue" # EBL 200 mL
+        if e.label == "ExaminationName" and (m := re.fullmatch(r"(.+?)\s+(?:(?:(?:supra|sub)-?)?therapeutic|elevated)", e.text, re.I)): e.end, e.text = e.start + len(m[1]), m[1]
+        if e.label == "ExaminationName" and (m := _COUNTED.fullmatch(e.text)): e.end, e.text = e.start + len(m[1]), m[1] # the number is found again
+        if e.label == "MedicationName" and (m := re.search(r"\s+x\s?\d$", e.text)): e.end, e.text = e.start + m.start(), e.text[:m.start()] # nitro x1
+        if e.label == "MeasurementValue" and (m := re.fullmatch(rf"({_V})/[A-Za-z]{{1,4}}\d?", e.text)) and text[e.end:e.end + 1] == " ": e.end, e.text = e.start + m.end(1), m[1] # pCO2 48/pO2 62
         if e.label in ("ExaminationName", "MeasurementValue") and re.fullmatch(r"[^\w+]*[HL]?[^\w+]*", e.text): continue
         out.append(e); before = e
     return out
 
 # %% ../../nbs/library/50_nlp/56_relations.ipynb #5935bfc4
+def _ahead(text: str) -> list[re.Match]:
+    "Tests told behind their value: 85% neutrophils, of urine large leukocyte esterase; and scales."
+    return [*_CELLS.finditer(text), *_SCALE.finditer(text), *(m for m in _DIPPED.finditer(text) if _URINE.search(text, max(0, m.start() - 150), m.start()))]
+
+def _before(text: str, e: Entity, told: list[Entity]) -> Entity:
+    "A test's name up to another one that begins in it: Mammogram BI-RADS 2."
+    at = next((t.start for t in told if t.label == "ExaminationName" and e.start < t.start < e.end), None)
+    if at is None or e.label != "ExaminationName": return e
+    words = text[e.start:at].rstrip(" ,:-")
+    return Entity(e.start, e.start + len(words), words, e.label, e.score)
+
 def measured(text: str, entities: list[Entity]) -> list[Entity]:
     "The mentions in order, with the value and the unit that follow a test at once where none was found, and a value apart from its unit."
+    told = [Entity(*m.span(g), m[g], label, .85) for m in _ahead(text) for g, label in (("t", "ExaminationName"), ("v", "MeasurementValue"), ("u", "MeasurementUnit")) if g in m.re.groupindex]
+    if told:
+        taken = {i for e in told for i in range(e.start, e.end)}
+        entities = [e for e in map(lambda e: _before(text, e, told), entities) if taken.isdisjoint(range(e.start, e.end))] + told
     entities = _tidied(text, entities)
     more, starts = [], [e.start for e in entities]
     for n, e in enumerate(entities):
@@ -160,6 +195,9 @@ def measured(text: str, entities: list[Entity]) -> list[Entity]:
         if e.label == "ExaminationName" and (m := _NUMBER.match(text, e.end)) and (entities[then].start if then < len(entities) else len(text)) >= m.end() and (then == n + 1 or m["u"] and m.start("u") == after):
             more.append(Entity(m.start("v"), m.end("v"), m["v"], "MeasurementValue", .8))
             if m["u"]: more.append(Entity(m.start("u"), m.end("u"), m["u"], "MeasurementUnit", .8))
+        elif e.label == "MeasurementValue" and not re.search(r"\d", e.text) and n and entities[n - 1].label == "ExaminationName" and (m := _AT.match(text, e.end)) and after >= m.end("v"): # supratherapeutic at 5.6
+            more.append(Entity(*m.span("v"), m["v"], "MeasurementValue", .8))
+            if m["u"] and after >= m.end("u"): more.append(Entity(*m.span("u"), m["u"], "MeasurementUnit", .8))
         elif e.label == "ExaminationName" and (m := _WORDED.match(text, e.end)) and after >= m.end(): more.append(Entity(*m.span("v"), m["v"], "MeasurementValue", .8))
         elif e.label == "MeasurementValue" and (m := _WITH_UNIT.fullmatch(e.text)):
             more.append(Entity(e.start + m.start("u"), e.end, m["u"], "MeasurementUnit", e.score)); e.end, e.text = e.start + m.end("v"), m["v"]
@@ -176,7 +214,7 @@ _TREATS = re.compile(r"^[^.;]*\b(?:for|to treat|treat(?:s|ed|ment of)|given for|
 _CAUSES = re.compile(r"\b(?:caus(?:es|ed|ing)|induc(?:es|ed|ing)|led to|leading to|result(?:s|ed|ing) in|complicated by|develop(?:s|ed|ing)?|associated with|produced|triggered|provoked|precipitated|-induced|-associated|-related|followed by|side effects?|adverse|toxicity)\b", re.I)
 _CAUSED = re.compile(r"(?:\b(?:caused by|induced by|due to|secondary to|after (?:taking|starting|receiving|administration of)|from|because of|attributed to|related to|following|in the setting of|associated with|produced by|as a (?:side effect|result|complication) of)\b|\bafter\b)", re.I)
 _ALLERGIC = re.compile(r"^(?:\s(?:drugs?|containing \w+|medications?|products?|antibiotics?|reaction))?\s*(?:\(|-+>?|–|:|\||causes?|caused|=>?|→|with|gives?)\s*(?:[\w ]{1,30}[,;/&]\s?){0,5}[\w ]{0,16}?$", re.I)
-_ON = re.compile(r"^\s*\(?(?:(?:(?:is|was|been|has been|remains?|currently|now|presently|still|stable|stably|well|well[- ]controlled|controlled|managed|maintained|treated|rate[- ]controlled|in remission|started|restarted|continued|placed|kept|and|put)\s*,?\s+)*)on\s+(?:(?:home|chronic|long[- ]term|daily|low[- ]dose|high[- ]dose|oral|po|iv|lifelong|his|her|their|the|a)\s+)*$", re.I)
+_ON = re.compile(r"^\s*\(?(?:(?:(?:is|was|been|has been|remains?|currently|now|presently|still|stable|stably|well|well[- ]controlled|controlled|managed|maintained|treated|rate[- ]controlled|in remission|started|restarted|continued|placed|kept|and|put|while)\s*,?\s+)*)(?:on|while (?:on|taking|using|receiving))\s+(?:(?:home|chronic|long[- ]term|daily|low[- ]dose|high[- ]dose|oral|po|iv|lifelong|his|her|their|the|a)\s+)*$", re.I)
 _REACTION = re.compile(r"rash|hives|urticaria|itch|prurit|swelling|oedema|edema|bleed|hemorrhag|haemorrhag|bruis|cough|diarrh|nausea|vomit|dizz|myalgia|rhabdo|hypoglyc|hypotens|hyperkal|hypokal|hyponat|bradycard|toxicity|somnol|sedat|confus|deliri|anaphyl|penia|agranulocyt|hepatitis|pancreatitis|stevens|lactic|hematuria|epistaxis|melena|\bfalls?\b|syncope|\baki\b|kidney injury|renal failure", re.I)
 _NEWLY = re.compile(r"\b(?:develop(?:s|ed|ing)?|new(?:[- ]onset)?|experienc(?:es|ed|ing)|broke out|got|had|worsening|worsened)\s+(?:(?:an?|the|some|severe|mild|diffuse|new|acute|significant|\w+y|\w+ic)\s+)*$", re.I)
 _FILLER = re.compile(r"(?:[\s,/&+()\"'-]|\b(?:and|or|as well as|plus|with|both|then|the|an?|his|her|some|severe|mild|moderate|acute|new|significant|use of|therapy|treatment|which|that|this|it|he|she|patient|was|were|is|are|has|have|had|been|be|likely|probably|possibly|presumably|perhaps|thought to|felt to|believed to|may|might|can|could|also|subsequently|later|initially|reportedly|ha[ds] (?:been )?)\b)*")
@@ -223,6 +261,11 @@ def _owes(entities: list[Entity], effect: int, cause: int, words: str) -> bool:
     m = _OWING.search(words)
     return bool(m) and not _CAME.search(words[:m.start()]) and not any(e.label in ("ExaminationName", "TreatmentName", *MEDICINE) and e.end <= entities[effect].end + m.start() for e in entities[effect + 1:cause])
 
+def _other_allergy(entities: list[Entity], i: int, j: int) -> bool:
+    "Whether a reaction (`j`) is that of an allergen told after this one, whose own came before: PCN (anaphylaxis), codeine causes nausea."
+    labels = [e.label for e in entities[i + 1:j]]
+    return "Allergen" in labels and any(x in _PROBLEM for x in labels[:len(labels) - labels[::-1].index("Allergen")])
+
 def _between(text, a: Entity, b: Entity) -> str: return text[min(a.end, b.end):max(a.start, b.start)]
 
 # %% ../../nbs/library/50_nlp/56_relations.ipynb #c3abede8
@@ -239,7 +282,7 @@ def _acts(text: str, entities: list[Entity], members: list[int]) -> list[Relatio
             if len(words) > _FAR: continue
             first = a.start < b.start
             if a.label == "Allergen":
-                if first and _ALLERGIC.match(words): out.append(Relation("ReactionOfAllergen", j, i, .9))
+                if first and _ALLERGIC.match(words) and not _other_allergy(entities, i, j): out.append(Relation("ReactionOfAllergen", j, i, .9))
             elif a.label in (*MEDICINE, "TreatmentName"):
                 drug = a.label in MEDICINE
                 left, right = sorted((i, j))
@@ -248,11 +291,11 @@ def _acts(text: str, entities: list[Entity], members: list[int]) -> list[Relatio
                 caused = first and _CAUSES.search(words)
                 harm = harm or first and drug and b.assertion.certainty != "negative" and _stopped(text, a, b, words)
                 on = not first and not harm and _ON.match(words) # AF on apixaban; a rash on amoxicillin is told from it by what it is and by that it is new
-                if on and _REACTION.search(b.text): harm, on = _NEWLY.search(text, max(0, b.start - 60), b.start) is not None, False
+                if on and _REACTION.search(b.text): harm, on = "while" in on[0].lower() or _NEWLY.search(text, max(0, b.start - 60), b.start) is not None, False
                 if harm: out.append(Relation("AdverseEventOfMedication" if drug else "CausesCondition", j if drug else i, i if drug else j, .7))
                 elif on and not re.search(r"room air|\bra\b|exam|exertion", a.text, re.I) or (_TREATS.match(words) and not caused and (not _others_aim(text, entities, i, j) if first else not re.search(r"\bfor\b", words, re.I))) or (not first and re.match(r"^\s*[:\-–.]\s*(?:(?:continue|cont|stable on|start(?:ed)?|on|will treat with|treated with)\s*)?$", words, re.I)):
                     if a.assertion.certainty == "positive" and (b.assertion.certainty != "negative" or b.assertion.ended) and not re.search(r"\bnot\b(?! only)", words, re.I): out.append(Relation("TreatsCondition", i, j, .8))
-            elif _CAUSING.search(words) if first else _owes(entities, j, i, words): out.append(Relation("CausesCondition", i, j, .7))
+            elif (_CAUSING.search(words) if first else _owes(entities, j, i, words)) and not any(e.label == "Allergen" for e in entities[min(i, j):max(i, j)]): out.append(Relation("CausesCondition", i, j, .7))
     return out
 
 # %% ../../nbs/library/50_nlp/56_relations.ipynb #78a81a42
@@ -312,7 +355,7 @@ def _described(text: str, entities: list[Entity], had: list[Relation]) -> list[R
 # %% ../../nbs/library/50_nlp/56_relations.ipynb #a93d73d7
 _SHOWS = re.compile(r"\b(?:show(?:s|ed|ing|n)?|demonstrat(?:es|ed|ing)|reveal(?:s|ed|ing)|suggest(?:s|ed|ing|ive of)|f(?:inds|ound|inding)|(?:positive|negative|notable|significant|remarkable|concerning|suspicious|diagnostic|worrisome) (?:for|of)|consistent with|compatible with|indicat(?:es|ed|ing|ive of)|confirm(?:s|ed|ing)|identif(?:ies|ied)|with(?:out)?(?: any)?(?: evidence of| signs of)?|growing|grew|disclosed|evidence of|was (?:normal|unremarkable))\b|^\s*(?::|[-–]\s)", re.I)
 _SEEN = re.compile(r"\b(?:seen|noted|found|identified|demonstrated|confirmed|diagnosed|visuali[sz]ed|detected|evident|shown|proven|present|documented|apparent)?\s*(?:on|by|per|via)\s+(?:(?:the|a|an|his|her|recent|prior|previous|today's|repeat|initial|follow-up|subsequent|\w+ \d+)\s+)*(?:[\w-]+\s+){0,2}$", re.I)
-_ASIDE = re.compile(r"\b(?:due to|because of|secondary to|for (?!e)|given|after|who|which|she|he|patient|but (?:has|had|he|she))\b", re.I)
+_ASIDE = re.compile(r"\b(?:present(?:s|ed|ing) (?:with|for|to)|admitted|complain\w*|due to|because of|secondary to|for (?!e)|given|after|who|which|she|he|patient|but (?:has|had|he|she))\b", re.I)
 
 def _found(text: str, entities: list[Entity], members: list[int]) -> list[Relation]:
     "The tests of a sentence and the problems they found."
@@ -321,7 +364,10 @@ def _found(text: str, entities: list[Entity], members: list[int]) -> list[Relati
         if entities[i].label not in _PROBLEM: continue
         b = entities[i]
         before = next((k for k in reversed(members[:place]) if entities[k].label == "ExaminationName" and b.start - entities[k].end <= 140), None)
-        if before is not None and _SHOWS.search(words := text[entities[before].end:b.start]) and not _ASIDE.search(re.sub(r"(?:positive|negative|notable|significant|remarkable|concerning|suspicious|worrisome) for", "", words)) and not any(entities[k].label in (*MEDICINE, "TreatmentName") for k in members if before < k < i):
+        told = entities[before].end if before is not None else 0
+        for k in members[:place]: # MRI brain: no acute infarct
+            if before is not None and k > before and entities[k].label == "BodyStructure" and not text[told:entities[k].start].strip(): told = entities[k].end
+        if before is not None and _SHOWS.search(words := text[told:b.start]) and not _ASIDE.search(re.sub(r"(?:positive|negative|notable|significant|remarkable|concerning|suspicious|worrisome) for", "", words)) and not any(entities[k].label in (*MEDICINE, "TreatmentName") for k in members if before < k < i):
             out.append(Relation("ExaminationFindsCondition", before, i, .8)); continue
         after = next((k for k in members[place + 1:] if entities[k].label == "ExaminationName"), None)
         if after is not None and entities[after].start - b.end <= 60 and _SEEN.search(text, b.end, entities[after].start): out.append(Relation("ExaminationFindsCondition", after, i, .8))
@@ -334,10 +380,14 @@ def relate(text: str,
            *, lines: list | None = None # `sentences(text)` where already known
           ) -> list[Relation]:
     "The relations between entities, in order of their sources."
-    was = {n for n, e in enumerate(entities) if e.label == "MeasurementValue" and _WAS.search(text, max(0, e.start - 6), e.start) and _BECAME.match(text, e.end)} # from 12.1 to 8.4
-    values = _numbered(text, entities, [r for r in _attached(text, entities, ("ExaminationName",), EXAMINATION, 30, 0, was) if not _size(text, entities, r) and (r.kind != "TimeOfExamination" or not any(e.label in (*_PROBLEM, "TreatmentName", *MEDICINE) for e in entities[r.target + 1:r.source]))])
+    was = {n for n, e in enumerate(entities) if e.label == "MeasurementValue" and (_WAS.search(text, max(0, e.start - 6), e.start) and _BECAME.match(text, e.end) or _FALLEN.search(text, max(0, e.start - 30), e.start) or _ARROW.match(text, e.end))} # from 12.1 to 8.4
+    at = {(e.start, e.label): n for n, e in enumerate(entities)}
+    pairs = [(at.get((m.start("v"), "MeasurementValue")), at.get((m.start("t"), "ExaminationName"))) for m in _ahead(text) if m.re is not _SCALE]
+    ahead = {v: t for v, t in pairs if v is not None and t is not None} # 85% neutrophils
+    values = _numbered(text, entities, [r for r in _attached(text, entities, ("ExaminationName",), EXAMINATION, 30, 0, was | {*ahead}) if not _size(text, entities, r) and (r.kind != "TimeOfExamination" or not any(e.label in (*_PROBLEM, "TreatmentName", *MEDICINE) for e in entities[r.target + 1:r.source]))])
     tests = {n: n - 1 for n in range(1, len(entities)) if entities[n].label == entities[n - 1].label == "ExaminationName" and _MEANS.fullmatch(text, entities[n - 1].end, entities[n].start)} # LVEF by echo
     values = [Relation(r.kind, r.source, tests[r.target], r.score) if r.kind == "ValueOfExamination" and r.target in tests else r for r in values]
+    values = [r for r in values if r.source not in ahead and r.target not in ahead.values()] + [Relation("ValueOfExamination", v, t) for v, t in ahead.items()]
     out = values + _units(text, entities, values)
     out += _dosed(text, entities)
     tested = {r.source for r in _attached(text, entities, ("ExaminationName",), {"BodyStructure": ""}, 1, 1)} # CT abdomen, chest x-ray: the place is the test's

@@ -155,3 +155,57 @@ def test_results_in_words_are_values_and_no_denial_of_the_test():
     assert values["SARS-CoV-2 PCR"] == "Not Detected" and values["Blood cultures"] == "no growth to date" and values["LVEF"] == "35", values
     meant = {e.text: e.assertion.certainty for e in d.entities}
     assert meant["SARS-CoV-2 PCR"] == meant["Blood cultures"] == "positive" and meant["nitrites"] == "negative" and meant["blood"] == "positive", meant
+
+
+RESULTS = {
+    "WBC 15.2 with 85% neutrophils and 10% bands.": ({"ValueOfExamination(15.2, WBC)", "ValueOfExamination(85, neutrophils)", "ValueOfExamination(10, bands)"}, set()),
+    "UA with large leukocyte esterase and positive nitrites.": ({"ValueOfExamination(large, leukocyte esterase)", "ValueOfExamination(positive, nitrites)"}, set()),
+    "PHQ-9 score 14 today, GAD-7 10.": ({"ValueOfExamination(14, PHQ-9)", "ValueOfExamination(10, GAD-7)"}, set()),
+    "Mammogram BI-RADS 2, benign finding.": ({"ValueOfExamination(2, BI-RADS)"}, set()),
+    "INR supratherapeutic at 5.6; warfarin held.": ({"ValueOfExamination(5.6, INR)"}, set()),
+    "Lactate 4.1 -> 2.2 after fluids.": ({"ValueOfExamination(2.2, Lactate)"}, {"ValueOfExamination(4.1, Lactate)"}),
+    "Hgb dropped from 12.1 to 8.4 overnight.": ({"ValueOfExamination(8.4, Hgb)", "TimeOfExamination(overnight, Hgb)"}, set()),
+    "EF 35-40% on echo, down from 55%.": ({"ValueOfExamination(35-40, EF)"}, {"ValueOfExamination(55, echo)", "ValueOfExamination(down, echo)"}),
+    "CTA negative for PE but notable for a 6 mm RUL nodule.": ({"ValueOfCondition(6, nodule)", "BodySiteOfCondition(RUL, nodule)"}, {"BodySiteOfCondition(RUL, PE)", "ValueOfExamination(6, CTA)"}),
+    "MRI brain: no acute infarct.": ({"ExaminationFindsCondition(MRI, infarct)"}, set()),
+    "Home meds: metoprolol 50 bid, atorva 80 qhs.": ({"DosageOfMedication(50, metoprolol)", "FrequencyOfMedication(bid, metoprolol)", "DosageOfMedication(80, atorva)"}, set()),
+    "Admitted with upper GI bleed while taking warfarin.": ({"AdverseEventOfMedication(upper GI bleed, warfarin)"}, set()),
+    "Allergies: PCN (anaphylaxis), sulfa - hives, codeine causes nausea.": ({"ReactionOfAllergen(anaphylaxis, PCN)", "ReactionOfAllergen(hives, sulfa)", "ReactionOfAllergen(nausea, codeine)"}, {"CausesCondition(anaphylaxis, nausea)", "ReactionOfAllergen(nausea, sulfa)"}),
+}
+
+
+@pytest.mark.parametrize("line", RESULTS)
+def test_results_belong_to_what_they_are_of(line):
+    told, (wanted, wrong) = said(analyze([line])[0]), RESULTS[line]
+    assert wanted <= told and not wrong & told
+
+
+def test_what_ran_out_is_not_taken_and_a_count_of_cells_is_no_differential_diagnosis():
+    out, count, test, chest = analyze(["Ran out of her insulin two weeks ago.", "Differential: 62% neutrophils, 28% lymphocytes.", "UA negative for nitrites.", "He was treated for UA and NSTEMI in the cath lab."])
+    assert next(e for e in out.entities if e.label == "MedicationName").assertion.ended
+    assert {e.assertion.certainty for e in count.entities} == {"positive"}
+    assert {e.text: e.label for e in test.entities}["UA"] == "ExaminationName" and {e.text: e.label for e in chest.entities}["UA"] == "Diagnosis"
+
+
+MEANT = {
+    "Hgb 8.9, iron studies pending, guaiac negative.": {"Hgb": "ExaminationName", "iron studies": "ExaminationName", "guaiac": "ExaminationName"},
+    "Immunizations: influenza 10/2023, Pneumovax 2020.": {"influenza": "MedicationName", "10/2023": "Date", "Pneumovax": "MedicationName"},
+    "He uses methamphetamine daily.": {"methamphetamine": "SubstanceUse"},
+    "s/p fall 2 days ago with L wrist fx.": {"L wrist fx": "Diagnosis"},
+    "Stage 2 sacral pressure ulcer, 3 x 2 cm.": {"pressure ulcer": "Diagnosis"},
+    "JP drain in place after lap chole.": {"JP drain": "MedicalDevice", "lap chole": "TreatmentName"},
+    "N/V/D x 2d.": {"2d": "Time"},
+    "EBL 200 mL.": {"200": "MeasurementValue", "mL": "MeasurementUnit"},
+    "HIV VL undetectable, CD4 620 on Biktarvy.": {"CD4": "ExaminationName", "620": "MeasurementValue", "Biktarvy": "MedicationName"},
+    "Increase sertraline from 50 to 100 mg daily.": {"100 mg": "Dosage"},
+}
+
+
+@pytest.mark.parametrize("line", MEANT)
+def test_words_mean_what_stands_around_them_says(line):
+    assert MEANT[line].items() <= {e.text: e.label for e in analyze([line])[0].entities}.items()
+
+
+def test_a_qualifier_belongs_to_the_problem_it_stands_before():
+    sepsis, edema = analyze(["Sepsis secondary to community-acquired pneumonia.", "RLE edema > LLE, doppler neg for DVT."])
+    assert "QualifierOfCondition(community-acquired, pneumonia)" in said(sepsis) and not any("LLE, DVT" in x for x in said(edema))
