@@ -219,7 +219,7 @@ def fit(
     "Learn a table. `InputError` names the column or parameter when it cannot be learnt, and what to do."
     start, df = time.monotonic(), plain(df)
     given = getattr(df, "columns", ())
-    df, kinds, spelt = read_table(df, (kinds or {}) | ({} if person is None or person not in given else {person: "omit"}), floor, epsilon is not None)
+    df, kinds, spelt = read_table(df, (kinds or {}) | ({} if person is None or person not in given else {person: "omit"}), floor, epsilon is not None, person)
     _checked(method, epsilon, delta, len(df), floor, seed, checkpoint)
     who = _whose(df, person, floor)
     if epsilon is not None and person is not None: raise InputError("differential privacy of a row is not that of a person who has several", f"person={person}", "Give a table of one row a person, or no epsilon", "epsilon-wrong")

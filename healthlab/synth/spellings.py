@@ -5,7 +5,8 @@ __all__ = ['NUMBER', 'PAIR', 'CLOCK', 'DATE', 'DURATION', 'Spelling', 'spellings
 
 # %% ../../nbs/library/60_synth/60b_spellings.ipynb #404c3dbe
 import re
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -53,7 +54,8 @@ def _moments(texts, form) -> pd.Series:
 def _best_form(texts, forms):
     "The form that reads most texts; None when it reads less than nine tenths."
     few = texts[:: max(1, len(texts) // 200)]
-    read = {f: int(_moments(few, f).notna().sum()) for f in forms if _marks(f) == _marks(few[0])}
+    usual = Counter(map(_marks, few)).most_common(1)[0][0]
+    read = {f: int(_moments(few, f).notna().sum()) for f in forms if _marks(f) == usual}
     best = max(read, key=read.get, default=None) # of equals the first
     return best if best and read[best] >= .9 * len(few) else None
 
@@ -89,7 +91,7 @@ _READ = {NUMBER: _read_number, PAIR: _read_pair, DATE: _read_time, CLOCK: _read_
 # %% ../../nbs/library/60_synth/60b_spellings.ipynb #f6669c88
 def _write_number(v, how, form):
     mark, thousands, decimals = how
-    text = f"{v:,.{decimals[form]}f}" if form in decimals else f"{v:,.15g}"
+    text = f"{round(v, decimals[form]) + 0.:,.{decimals[form]}f}" if form in decimals else f"{v:,.15g}" # 0.: no -0.0
     return text.replace(",", "t").replace(".", mark).replace("t", thousands)
 
 def _write_time(t, how, form=None):
@@ -258,16 +260,26 @@ def spellings(
     found = [_spelling(df[c], declared.get(c) in ("numeric", "date"), floor, private) for c in df if declared.get(c) not in ("category", "identifier", "omit")]
     return [f for f in found if f and not ({*f.makes} - {f.column}) & {*df.columns}]
 
+def _of_many(s: Spelling, read: pd.DataFrame, who: pd.Series, floor: int) -> Spelling:
+    "A spelling without the forms of numbers that fewer people have."
+    if s.alone: return s
+    people = who.groupby(read[s.beside]).nunique()
+    forms = tuple(f for f in s.forms if f == s.usual or people.get(f, 0) >= floor)
+    how = (*s.how[:2], {f: d for f, d in s.how[2].items() if f in forms}) if s.what == NUMBER else s.how
+    return replace(s, forms=forms, how=how, scales={f: q for f, q in (s.scales or {}).items() if f in forms} or None)
+
 def read_table(
     df: pd.DataFrame,      # the table
     declared: dict = None, # column -> numeric | category | date | identifier | omit
     floor: int = 5,        # rows that must share a form
     private: bool = False, # as of `spellings`
+    person: str = None,    # the column that says whose a row is: a form must be shared by so many people
 ) -> tuple[pd.DataFrame, dict, list[Spelling]]:
     "The table with its spellings read, the kinds of the columns it has then, and the spellings. `InputError` as of `kinds_of`."
     declared, table = dict(declared or {}), plain(df)
     sound = isinstance(df, pd.DataFrame) and df.columns.is_unique and df.columns.nlevels == 1 and isinstance(floor, int)
     found = spellings(table, declared, floor, private) if sound else []
+    if person is not None and person in table: found = [_of_many(s, s.read(table[s.column]), table[person], floor) for s in found]
     for s in found:
         table = s.forward(table)
         declared |= {c: "numeric" for c in s.makes} | {s.column: "date" if s.what == DATE else "numeric"} | ({} if s.alone else {s.beside: "category"})

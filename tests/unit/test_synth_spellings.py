@@ -103,6 +103,26 @@ def test_three_digits_behind_every_comma_are_thousands_and_a_few_strange_forms_a
     assert s.alone and "grains" not in str(s) and s.forward(t).x.isna().sum() == 1
 
 
+def test_a_form_that_one_person_alone_has_is_not_kept():
+    r, n = draws()
+    t = pd.DataFrame({"who": [f"p{i // 10}" for i in range(n)], "x": [f"{v:.1f} mg" for v in r.normal(40, 9, n)], "sex": r.choice(["F", "M"], n)})
+    t.loc[t.who == "p7", "x"] = [f"{i} drops" for i in range(10)]
+    t.loc[t.index % 9 == 0, "x"] = "refused"
+    assert "drops" in str(spellings(t[["x"]])) and "drops" not in str(read_table(t, {"who": "omit"}, person="who")[2])
+    s = fit(t, person="who").sample(500)
+    assert not s.x.str.contains("drops").any() and s.x.eq("refused").mean() > .05
+
+
+def test_no_minus_zero_and_words_more_common_than_any_date():
+    t = pd.DataFrame({"x": [f"{i / 10:.1f} mEq" for i in range(-200, 200)]})
+    (s,) = spellings(t)
+    assert s.backward(pd.DataFrame({"x": [-.04, .04]})).x.tolist() == ["0.0 mEq", "0.0 mEq"]
+    r, n = draws()
+    t = pd.DataFrame({"died": np.where(r.random(n) < .4, "unknown", days(r, n).strftime("%d/%m/%Y"))})
+    (s,) = spellings(t)
+    assert s.what == "date" and set(s.forward(t)["died as written"]) == {"#", "unknown"}
+
+
 def test_a_declared_number_is_read_and_a_declared_category_is_not():
     t = codes()[["icd9", "a1c"]].assign(hb=written().hb)
     read, kinds, found = read_table(t, {"icd9": "numeric", "hb": "category"})
