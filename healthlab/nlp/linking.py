@@ -13,7 +13,7 @@ from ..core.settings import settings
 from ..encoder import base
 from ..hospital.catalogue import ICD10CM, LOINC, RXNORM, SNOMED
 from .entities import Code, Entity
-from .lists import shorthand
+from .lists import VALVES, shorthand
 from .terms import ATC, Terms, plain, terms
 
 # %% ../../nbs/library/50_nlp/55_linking.ipynb #7d72eb7f
@@ -59,7 +59,7 @@ def variants(name: str,          # a mention
     def add(now):
         if now and plain(now) not in seen: seen.add(plain(now)); out.append(now)
         return now or name
-    now = add(shorthand().get(name, ("", ""))[1])
+    now = add(shorthand().get(name, ("", ""))[1] or VALVES.get(name, ""))
     for pattern, to in _SPELLED: now = pattern.sub(to, now)
     now = add(now.strip())
     add(_SIDE.sub("", now).strip()) # the index has lung cancer, and titles the side

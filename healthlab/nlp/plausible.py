@@ -6,7 +6,7 @@ __all__ = ['heading', 'believable', 'phrases', 'marked']
 # %% ../../nbs/library/50_nlp/52c_plausible.ipynb #b32d7e09
 import re
 
-from .lists import known_medicine, shorthand
+from .lists import VALVES, known_medicine, shorthand
 
 # %% ../../nbs/library/50_nlp/52c_plausible.ipynb #52c6596f
 _SYSTEMS = re.compile(r"(?:review of )?systems?|ros|cc|hpi|pe|vs|pmhx?|pshx?|fhx?|shx?|a/?p|meds|labs|physical(?: exam(?:ination)?)?|exam(?:ination)?|vital(?: sign)?s?|cardiovascular|cardiac|cv|cvs|respiratory|pulm(?:onary)?|resp|gastrointestinal|gi|genitourinary|gu|neuro(?:logic(?:al)?)?|psych(?:iatric|ological)?|musculoskeletal|msk|integumentary|endocrine|hematologic(?:al)?|lymphatic|constitutional|general(?: appearance)?|heent|ent|diagnos[ei]s|impression|assessment|plan|medications?|allergies|laboratory(?: data)?|labs?|imaging|procedures?|complications?", re.I)
@@ -47,6 +47,9 @@ _OBSTETRIC = re.compile(r"G\d+ ?P\d+(?:-?\d+)*", re.I)
 _OXYGEN = re.compile(r"\d+(?:\.\d+)? ?L(?:PM|iters)?(?:/min)?( (?:NC|O2|nasal cannula|of oxygen|via NC))?", re.I)
 _SHOTS = re.compile(r"(?:^|\n|\. )[ \t]*(?:immuni[sz]ations?|vaccin(?:es?|ations?))(?: (?:history|record|status))?[ \t]*:[^\n]*$", re.I)
 _URINE = re.compile(r"[^.\n]*?(?:leuk|\bLE\b|nitrit|WBC|RBC|protein|ketone|glucose|bacteria|casts|epithelial|specific gravity|pyuria|h[ae]+maturia|culture|\bdip|\bclean\b|bland|negative|positive|\bUTI\b|infect)", re.I) # of the urine, not unstable angina
+_GRADED = re.compile(r"(?:\b(?:trace|trivial|minimal|mild|moderate|severe)|[1-4]\+)[ ,-]+$", re.I) # of a valve
+_LEAKS = re.compile(rf"(?<![\w-])(?:{'|'.join(VALVES)})(?![\w-])")
+_PICTURE = re.compile(r"\s(?:brain|angiogra\w+|imaging|spine|enterogra\w+|scan|venogra\w+)", re.I)
 _LASTS = re.compile(r"\d+ ?(?:wks?|weeks?|days?|d|months?|mos?|yrs?|years?|hrs?|hours?)", re.I)
 
 # %% ../../nbs/library/50_nlp/52c_plausible.ipynb #0aca2108
@@ -72,6 +75,7 @@ def believable(text: str, start: int, end: int,
     words = text[start:end]
     if heading(text, start, end) or _SIGNS_OF_WRITING.fullmatch(words) or label == "ConditionQualifier" and _SURETY.fullmatch(words): return ""
     if words == "UA" and _URINE.search(text, end, end + 60): return "ExaminationName"
+    if words in VALVES and _GRADED.search(text, max(0, start - 24), start) and not _PICTURE.match(text, end): return "Diagnosis"
     if words == "CVA" and _ANGLE.match(text, end): return "BodyStructure"
     if _meant_else(text, start, end): return "MedicationName" if words == "MS" and re.match(r"\s*\d+(?:\.\d+)? ?mg|\s+contin\b", text[end:end + 12], re.I) else ""
     if (short := shorthand().get(words)) is not None: return short[0]
@@ -118,6 +122,7 @@ _PHRASES = [(label, re.compile(rf"(?<![\w-])(?:{p})(?![\w-])", re.I)) for label,
     ("MedicationName", r"(?:half[- ])?normal saline|hypertonic saline|lactated ringer'?s?(?: solution)?|ringer'?s lactate|packed (?:red )?(?:blood )?cells|fresh frozen plasma|(?:oral contracepti|birth control pill)\w*|(?:potassium|sodium|calcium|magnesium|ferrous|zinc) (?:chloride|bicarbonate|phosphate|gluconate|carbonate|citrate|acetate|sulfate|oxide|hydroxide)(?! (?:level|was|is|of))|fish oil|folic acid|vit(?:amin)?\.? ?(?:a|b-?\d{0,2}|c|d-?[23]?|e|k)(?= (?:\d|po\b|supplement|daily|oral|iv\b|tab|cap|weekly))|(?<=ml )(?:ns|lr)|(?<=cc )(?:ns|lr)|(?:ns|lr)(?= (?:bolus|@|infusion|at \d|iv\b|\d+ ?(?:ml|cc)))|oxygen(?= (?:at |of )?\d+(?:\.\d+)? ?(?:l|liters?)\b)"),
     ("MedicalDevice", r"(?:JP|Jackson[- ]Pratt|Hemovac|Blake|pigtail|penrose|percutaneous|biliary) (?:drain|catheter)s?|(?:chest|nephrostomy|gastrostomy|NG|nasogastric|PEG) tubes?"),
     ("TreatmentName", r"lap(?:aroscopic)? (?:chole|appy|hysterectomy)"),
+    ("ConditionScale", r"(?:trace|trivial|minimal|mild|moderate)[- ]to[- ](?:mild|moderate|severe)|[1-4]\+(?= (?:MR|TR|AR|AI|PR|AS)\b)"),
     ("Diagnosis", r"(?:pressure|decubitus) (?:ulcers?|injur(?:y|ies)|sores?)"),
     ("Diagnosis", r"(?:upper |lower )?(?:gi|gastrointestinal) (?:bleed(?:ing|s)?|hemorrhage)|aspiration pneumonia|sickle cell (?:trait|disease|anemia|crisis)"),
     ("ExaminationName", r"(?:iron|coag(?:ulation)?) (?:studies|panel)|(?:stool )?guaiac|FOBT|(?:blood|urine|sputum|wound|stool|throat|csf) cultures?|pulmonary function tests?|peak flow|alk(?:aline)? phos(?:phatase)?|t\.? ?bili(?:rubin)?|(?:left ventricular )?ejection fraction|troponin [it]|rapid (?:strep|flu|influenza|antigen)(?: (?:test|screen|antigen))?|(?:sars-cov-2|covid(?:-19)?|influenza|flu|rsv|hiv|monospot|c\.? ?diff(?:icile)?|legionella|strep)(?: [ab])? (?:pcr|naat|swab|antigen|antibody|test|screen|toxin)|(?:chest|abdominal|head|brain|pelvic|renal|thyroid|cardiac|spine|spinal|knee|hip|shoulder|lumbar spine|cervical spine) (?:x-?rays?|radiographs?|ct(?: scan)?|mri|ultrasound)|urine hcg|erythrocyte sedimentation rate|oxygen saturation|(?:hiv |hcv |hbv |cmv )?viral load|anion gap|white (?:blood )?(?:cell )?count|platelet count|pap smear"))]
@@ -133,6 +138,7 @@ def marked(text: str # a note
           ) -> list[tuple[int, int, str, float]]: # (start, end, category, score)
     "What can be told from a word alone."
     out = [(*m.span(), label, .8) for label, p in (*_MARKED, *_ABBREVIATED) for m in p.finditer(text) if not _meant_else(text, *m.span()) and not heading(text, *m.span())]
+    out += [(*m.span(), "Diagnosis", .8) for m in _LEAKS.finditer(text) if _GRADED.search(text, max(0, m.start() - 24), m.start()) and not _PICTURE.match(text, m.end())]
     short = shorthand()
     for m in _NAMED.finditer(text):
         if len(m[0]) > 3 and known_medicine(m[0]): label = "" if _CLASS.match(text, m.end()) else "MedicationName"

@@ -209,3 +209,11 @@ def test_words_mean_what_stands_around_them_says(line):
 def test_a_qualifier_belongs_to_the_problem_it_stands_before():
     sepsis, edema = analyze(["Sepsis secondary to community-acquired pneumonia.", "RLE edema > LLE, doppler neg for DVT."])
     assert "QualifierOfCondition(community-acquired, pneumonia)" in said(sepsis) and not any("LLE, DVT" in x for x in said(edema))
+
+
+def test_lesions_of_valves_by_their_letters_where_a_grade_stands_before_them():
+    echo, plus, picture = analyze(["Echo showed moderate-to-severe AS and severe MR.", "2+ MR, 1+ TR.", "MR brain normal, PR interval 180."])
+    found = {e.text: (e.label, {c.code for c in e.codes}) for d in (echo, plus) for e in d.entities}
+    assert found["AS"] == ("Diagnosis", {"I35.0"}) and found["MR"] == ("Diagnosis", {"I34.0"}) and found["TR"][0] == "Diagnosis"
+    assert "ScaleOfCondition(moderate-to-severe, AS)" in said(echo) and {"ScaleOfCondition(2+, MR)", "ScaleOfCondition(1+, TR)"} <= said(plus)
+    assert "Diagnosis" not in {e.label for e in picture.entities}
