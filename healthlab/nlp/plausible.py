@@ -32,7 +32,7 @@ _EVENT = re.compile(r"(?:re-?)?admi\w+|discharg\w+|transfer\w*|referr\w+|hospita
 _FORM = re.compile(r"(?:tablets?|tabs?|capsules?|caps?|patch(?:es)?|inhalers?|sprays?|drops|cream|ointment|gel|lotion|suspension|solution|syrup|suppositor(?:y|ies)|lozenges?|nebuli[sz]ers?|elixir)\.?", re.I)
 
 # %% ../../nbs/library/50_nlp/52c_plausible.ipynb #acfc1d88
-_SHORT = {"Diagnosis": re.compile(r"(?:(?<!, )MI|DM ?(?:2|II|I|1)?|(?:HIV|HCV|HBV)(?! (?:tests?|screen|viral|antibod|antigen|ab\b|ag\b|RNA|DNA|PCR|neg|status|serolog))|T[12]DM|HF[rp]EF|CKD ?(?:[1-5]|I{1,3}|IV|V)?[ab]?|A[- ]?fib|CVA(?! (?:tenderness|angle|pain|percussion))|N?STEMI|RA|MS|TB)"), "MedicationName": re.compile(r"(?:D5W|D5 ?(?:1/[24] ?)?NS|PRBCs?|FFP|FOLFOX(?:-?[46])?|FOLFIRI(?:NOX)?|(?:R-)?CHOP(?! score)|ABVD|BEACOPP|HCTZ|5-?FU|6-?MP|TMP[-/]SMX)"),
+_SHORT = {"Diagnosis": re.compile(r"(?:(?<!, )MI|DM ?(?:2|II|I|1)?|(?:HIV|HCV|HBV)(?! (?:tests?|screen|viral|antibod|antigen|ab\b|ag\b|RNA|DNA|PCR|neg|status|serolog))|T[12]DM|HF[rp]EF|CKD ?(?:[1-5]|I{1,3}|IV|V)?[ab]?|A[- ]?fib|CVA(?! (?:tenderness|angle|pain|percussion))|N?STEMI|RA|MS|TB)"), "MedicationName": re.compile(r"(?:D5W|D5 ?(?:1/[24] ?)?NS|[Pp]RBCs?|FFP|FOLFOX(?:-?[46])?|FOLFIRI(?:NOX)?|(?:R-)?CHOP(?! score)|ABVD|BEACOPP|HCTZ|5-?FU|6-?MP|TMP[-/]SMX)"),
           "ExaminationName": re.compile(r"(?:HbA1c|Hgb ?A1c|Hb ?A1c|[Aa]1[Cc]|LVEF|NIHSS|GCS|MMSE|MoCA|PHQ-?[29]|GAD-?7|FEV1|FVC|DLCO|(?:NT-?pro-?)?BNP|CRP|ESR|PSA|TSH|INR|PTT|CK-?MB|CPK|LDH|BP|HR|RR|SpO2|(?:beta[- ]|β-|b-?)?[hH][Cc]G|CA[- ]?(?:125|15-3|19-9|27[.-]29)|ABG|VBG|CBC|BMP|CMP|LFTs?|ANA|ANCA|AFP|CEA|APGARs?|Apgars?|EF(?=\s?(?:of |was |is |[:=] ?)?\d))"),
           "TreatmentName": re.compile(r"(?:(?:CABG|PCI|PTCA)(?: ?[x×] ?\d)?|TAH[-/ ]?BSO|I&D|D&C)"),
           "SymptomOrSign": re.compile(r"(?:[Nn]/[Vv](?:/[Dd])?|SI/HI|RLQ pain|LLQ pain|RUQ pain|LUQ pain)")}
@@ -42,7 +42,7 @@ _MACHINE = re.compile(r"(?:c|bi)-?pap(?: machine| mask)?", re.I)
 _OPERATION = re.compile(r"(?:[\w-]+ )?(?:\w{3,}(?:ectom(?:y|ies)|plast(?:y|ies)|ostom(?:y|ies)|rrhaphy|pexy|tripsy)|c-?sections?|(?:c(?:a)?esarean)(?: (?:section|delivery))?)", re.I)
 _SIGNS_OF_WRITING = re.compile(r"d/t|w/o?|c/o|s/p|h/o|p/w?|f/u|d/c'?d?|b/c|2/2|meds?|medications?|medicines?", re.I)
 _SURETY = re.compile(r"possibl[ey]|probabl[ey]|(?:very |most )?likely|unlikely|suspected|presum(?:ed|ptive|ably)|questionable", re.I) # told by the assertion of what they are said of
-_ILLICIT = re.compile(r"(?:crystal )?meth(?:amphetamines?)?|(?:crack )?cocaine|heroin|marijuana|cannabis|THC|PCP use|ecstasy|LSD", re.I)
+_ILLICIT = re.compile(r"vodka|beers?|wine|whisk(?:e)?y|liquor|tequila|bourbon|EtOH|(?:crystal )?meth(?:amphetamines?)?|(?:crack )?cocaine|heroin|marijuana|cannabis|THC|PCP use|ecstasy|LSD", re.I)
 _OBSTETRIC = re.compile(r"G\d+ ?P\d+(?:-?\d+)*", re.I)
 _OXYGEN = re.compile(r"\d+(?:\.\d+)? ?L(?:PM|iters)?(?:/min)?( (?:NC|O2|nasal cannula|of oxygen|via NC))?", re.I)
 _SHOTS = re.compile(r"(?:^|\n|\. )[ \t]*(?:immuni[sz]ations?|vaccin(?:es?|ations?))(?: (?:history|record|status))?[ \t]*:[^\n]*$", re.I)
@@ -55,6 +55,8 @@ _LASTS = re.compile(r"\d+ ?(?:wks?|weeks?|days?|d|months?|mos?|yrs?|years?|hrs?|
 # %% ../../nbs/library/50_nlp/52c_plausible.ipynb #0aca2108
 # RA is room air beside a saturation and the right atrium in an echocardiogram; MS the mental status, morphine, the mitral valve or a degree
 _ELSE = {"IVF": (re.compile(r"\b(?:by|via|through|undergo\w*|conceived \w+|for)\s+$", re.I), re.compile(r"\s+(?:pregnan|cycle|embryo|twin|attempt|concep)", re.I)), # in vitro fertilisation
+         "RHD": (re.compile(r"(?!)"), re.compile(r"\s+(?:male|female|man|woman|gentleman|lady|M\b|F\b)")), # right-handed
+         "OD": (re.compile(r"\d[\s,]*$|\b(?:vision|VA|eye|lens|cornea|IOP)\b[^.;\n]{0,12}$", re.I), re.compile(r"\s*[,:;/]?\s*(?:\d+/\d+|OS\b|OU\b)")),
          "RA": (re.compile(r"(?:%|\bsat\w*|\bspo2|\bo2|\bon|\broom)[\s:,=(/-]*(?:\d{2,3}\s?%?[\s,(/-]*)?(?:on\s+)?$|\b(?:RV|LA|LV|SVC|IVC|dilated|enlarged)[\s,/]+(?:and )?$", re.I),
                 re.compile(r"[\s:,(]*(?:o2 )?(?:sat|spo2|\d{2,3}\s?%)|\s+(?:pressure|mean|dilat|enlarg|size|volume|lead|thromb|is (?:mildly |moderately |severely )?(?:dilated|enlarged|normal))|[\s,/]+(?:and )?(?:RV|LA|LV|SVC|IVC)\b", re.I)),
          "MS": (re.compile(r"\b(?:altered|baseline|clear|depressed|decreased|declining|worsening|improv\w+|change in|changes in|mild|moderate|severe|rheumatic|mitral|AS|MR|AR|TR|TS|MBA|MPH|RN|RD|BSN|BS),?[\s/]+$", re.I),
@@ -125,7 +127,8 @@ _PHRASES = [(label, re.compile(rf"(?<![\w-])(?:{p})(?![\w-])", re.I)) for label,
     ("ConditionScale", r"(?:trace|trivial|minimal|mild|moderate)[- ]to[- ](?:mild|moderate|severe)|[1-4]\+(?= (?:MR|TR|AR|AI|PR|AS)\b)"),
     ("Diagnosis", r"(?:pressure|decubitus) (?:ulcers?|injur(?:y|ies)|sores?)"),
     ("Diagnosis", r"(?:upper |lower )?(?:gi|gastrointestinal) (?:bleed(?:ing|s)?|hemorrhage)|aspiration pneumonia|sickle cell (?:trait|disease|anemia|crisis)"),
-    ("ExaminationName", r"(?:iron|coag(?:ulation)?) (?:studies|panel)|(?:stool )?guaiac|FOBT|(?:blood|urine|sputum|wound|stool|throat|csf) cultures?|pulmonary function tests?|peak flow|alk(?:aline)? phos(?:phatase)?|t\.? ?bili(?:rubin)?|(?:left ventricular )?ejection fraction|troponin [it]|rapid (?:strep|flu|influenza|antigen)(?: (?:test|screen|antigen))?|(?:sars-cov-2|covid(?:-19)?|influenza|flu|rsv|hiv|monospot|c\.? ?diff(?:icile)?|legionella|strep)(?: [ab])? (?:pcr|naat|swab|antigen|antibody|test|screen|toxin)|(?:chest|abdominal|head|brain|pelvic|renal|thyroid|cardiac|spine|spinal|knee|hip|shoulder|lumbar spine|cervical spine) (?:x-?rays?|radiographs?|ct(?: scan)?|mri|ultrasound)|urine hcg|erythrocyte sedimentation rate|oxygen saturation|(?:hiv |hcv |hbv |cmv )?viral load|anion gap|white (?:blood )?(?:cell )?count|platelet count|pap smear"))]
+    ("SymptomOrSign", r"[wr]/r/[rw]|[mg]/r/[gm]|r/g/m|m/g/r|c/c/e|n/v(?:/d)?(?:/c)?"),
+    ("ExaminationName", r"creatinine clearance|CrCl|(?:iron|coag(?:ulation)?) (?:studies|panel)|(?:stool )?guaiac|FOBT|(?:blood|urine|sputum|wound|stool|throat|csf) cultures?|pulmonary function tests?|peak flow|alk(?:aline)? phos(?:phatase)?|t\.? ?bili(?:rubin)?|(?:left ventricular )?ejection fraction|troponin [it]|rapid (?:strep|flu|influenza|antigen)(?: (?:test|screen|antigen))?|(?:sars-cov-2|covid(?:-19)?|influenza|flu|rsv|hiv|monospot|c\.? ?diff(?:icile)?|legionella|strep)(?: [ab])? (?:pcr|naat|swab|antigen|antibody|test|screen|toxin)|(?:chest|abdominal|head|brain|pelvic|renal|thyroid|cardiac|spine|spinal|knee|hip|shoulder|lumbar spine|cervical spine) (?:x-?rays?|radiographs?|ct(?: scan)?|mri|ultrasound)|urine hcg|erythrocyte sedimentation rate|oxygen saturation|(?:hiv |hcv |hbv |cmv )?viral load|anion gap|white (?:blood )?(?:cell )?count|platelet count|pap smear"))]
 
 def phrases(text: str # a note
            ) -> list[tuple[int, int, str, float]]: # (start, end, category, score)

@@ -140,6 +140,8 @@ _DIPPED = re.compile(r"(?<![\w-])(?P<v>large|moderate|small|trace|positive|negat
 _URINE = re.compile(r"\b(?:UA|urinalysis|urine|dip(?:stick)?)\b[^\n]{0,140}$", re.I)
 _TIMED = re.compile(rf"({_V})\s+(?:overnight|today|yesterday|now|this (?:morning|evening|week)|on admission|at discharge)", re.I)
 _SCALE = re.compile(r"(?P<t>\bBI-?RADS\b)(?: category| score)?[:\s]+(?P<v>[0-6][abc]?)\b", re.I)
+_LEVELLED = re.compile(r"(?:25-?\(?OH\)? ?)?(?:vitamin|vit\.?) (?:D|B ?12)|B12|folate|iron|calcium|magnesium|potassium|phosphorus|phosphate|zinc", re.I)
+_BARE = re.compile(r"(?: level)?[:=\s]*(?:(?:of|is|was|low at|high at)\s)?\d{1,4}(?:\.\d+)?(?=\s*(?:[,;)\n]|\.(?:\s|$)|$|\((?:L|H|low|high)|ng|pg|mg/d|mmol/|mEq/))", re.I)
 _COUNTED = re.compile(r"(CD4|CD8|WBC|Hgb|Hct|Plt|INR|PSA|TSH|BNP|ESR|CRP|EF|LVEF|A1c|HbA1c|Cr|BUN)(?: count)? \d+(?:\.\d+)?%?", re.I)
 _AT = re.compile(rf"\s(?:at|to)\s(?P<v>{_V})\s*(?P<u>{_U})?(?![\w/])")
 _OF_TEN = re.compile(r"(?:10|[0-9])(?:\.5)?\s?/\s?10")
@@ -159,6 +161,7 @@ def _tidied(text: str, entities: list[Entity]) -> list[Entity]:
         elif e.label == "Dosage" and before and before.label == "ExaminationName" and re.fullmatch(r"[:=\s]*(?:\([HL]\)\s*)?(?:(?:of|is|was|at)\s)?", gap) and (m := re.match(rf"({_V})(?:\s+[HL])?$", e.text)): e.label, e.end, e.text = "MeasurementValue", e.start + m.end(1), m[1]
         elif e.label in ("Date", "Dosage") and _OF_TEN.fullmatch(e.text) and _PAINED.search(text, max(0, e.start - 40), e.start): e.label = "MeasurementValue"
         elif e.label == "Dosage" and before and before.label == "ExaminationName" and re.fullmatch(r"[:=\s]*(?:(?:of|is|was|at)\s)?", gap) and re.fullmatch(rf"{_V}\s?(?:m[lL]|cc|L)", e.text): e.label = "MeasurementValue" # EBL 200 mL
+        if e.label == "MedicationName" and _LEVELLED.fullmatch(e.text) and _BARE.match(text, e.end): e.label = "ExaminationName" # vitamin D 18
         if e.label == "ExaminationName" and (m := re.fullmatch(r"(.+?)\s+(?:(?:(?:supra|sub)-?)?therapeutic|elevated)", e.text, re.I)): e.end, e.text = e.start + len(m[1]), m[1]
         if e.label == "ExaminationName" and (m := _COUNTED.fullmatch(e.text)): e.end, e.text = e.start + len(m[1]), m[1] # the number is found again
         if e.label == "MedicationName" and (m := re.search(r"\s+x\s?\d$", e.text)): e.end, e.text = e.start + m.start(), e.text[:m.start()] # nitro x1

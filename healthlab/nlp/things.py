@@ -6,6 +6,7 @@ __all__ = ['DEVICE', 'GENES', 'GENE', 'LISTED', 'VARIANT', 'things', 'allergens'
 # %% ../../nbs/library/50_nlp/52a_things.ipynb #b32d7e09
 import re
 
+from .lists import known_medicine
 from .sections import _kinds
 
 # %% ../../nbs/library/50_nlp/52a_things.ipynb #335eb51a
@@ -69,9 +70,10 @@ _LISTS = re.compile(rf"(?<![\w/-])(?:{_HEAD}[ \t]*:|(?:(?<=\n)|(?<=[.;] )|\A)(?:
     r"|\b(?:allerg(?:ic|y|ies)(?: or sensitive)?(?: reactions?)?|hypersensitiv(?:e|ity|ities)|sensitivit(?:y|ies)|anaphyla(?:xis|ctic)|intoleran(?:t|ces?)) to:?\s+(?P<said>[^.;:\n]{2,200})"
     rf"|(?:^|\n)[#* \t]*(?:ALL|{_HEAD})[* \t]*:?[* \t]*\n(?:[-=]{{3,}}\n|[ \t]*\n(?=[ \t]*[|*•-]))?(?P<below>(?:[^\n]{{2,100}}\n?){{1,12}})", re.I)
 _BEFORE = re.compile(r"\b(?P<word>penicillin|PCN|sulfa|latex|iodine|(?:iv |intravenous )?contrast(?: dye)?|(?:tree )?nuts?|peanuts?|shellfish|shrimp|fish|eggs?|milk|wheat|soy|gluten|pollen|ragweed|grass|dust(?: mites?)?|mold|cat|dog|pet|bee(?: stings?| venom)?|wasp|nickel|(?:adhesive )?tape|aspirin|codeine)[ -](?:allerg(?:y|ies|ic)|anaphylaxis|hypersensitivity)\b", re.I)
+_DRUG = re.compile(r"\b(?P<word>[A-Za-z][a-z]{3,}) (?:allergy|hypersensitivity)\b")
 _PARTS = re.compile(r",|;|/|\n|\+|&|\band\b|\bor\b|\bas well as\b|\bplus\b|\bincluding\b", re.I)
 _REACTION = r"(?:anaphyla\w*|rash(?:es)?|hives?|urticaria|itch\w*|prurit\w*|(?:throat |lip |facial |face |tongue )?swell\w*|angio-?o?edema|edema|nausea|vomiting|emesis|n/v|diarrhea|gi (?:upset|intolerance|distress|bleed\w*)|cough|wheez\w*|sneez\w*|dyspnea|shortness of breath|sob|headaches?|dizz\w*|confusion|hallucinat\w*|blister\w*|red ?man\b|stevens|sjs\b|bronchospasm|hypotension|myalgias?|muscle (?:pain|ache)s?|flushing|fever|syncope|palpitations|stomach|upset|reaction|severe|mild|moderate|unknown|unsure)"
-_ENDED = re.compile(r"\b(?:which|that|caus\w+|with|giv(?:es|ing)|gave|result\w*|leads?|led|makes?|made|produc\w+|he|she|it|but|for|in|from|when|because|while|however|where|by|on|is|was|were|are|has|have|had|per|since|as|at|who|also|reactions?|allerg\w+|develop\w*|experienc\w+|tak(?:es|ing)|took|us(?:es|ing)|reports?|states?|lives?|smokes?|presents?|prescribed|started)\b|\s[-–=→|]|[:=→]|\t|(?:[-–—]|\s{2,})(?=" + _REACTION + ")", re.I)
+_ENDED = re.compile(r"\b(?:which|that|caus\w+|with|giv(?:es|ing)|gave|result\w*|leads?|led|makes?|made|produc\w+|he|she|it|but|for|in|from|when|because|while|however|where|by|on|is|was|were|are|has|have|had|per|since|as|at|who|also|reactions?|allerg\w+|develop\w*|experienc\w+|tak(?:es|ing)|took|us(?:es|ing)|reports?|states?|lives?|smokes?|presents?|prescribed|started|tolerat\w*)\b|\s[-–=→|]|[:=→]|\t|(?:[-–—]|\s{2,})(?=" + _REACTION + ")", re.I)
 _NAME = re.compile(r"[A-Za-z][\w'-]*(?: [A-Za-z0-9][\w'-]*){0,2}")
 _NAUGHT = re.compile(r"\b(?:no|not|none|nil|nka|nkda|nkma|nkfa|known|unknown|den(?:y|ies|ied)|refer|see|any|other|others?|multiple|several|many|it|this|these|those|them|medic(?:al|ations?|ines?)|drugs?|foods?|the patient|patient|reviewed|listed|above|below|chart|noncontributory|list|environmental|seasonal|touch|light|palpation|unable|pain|treatment|therapy|change|insulin(?= resist)|loss|threat|cold|heat)\b|^\W*" + _REACTION + r"\W*$|\d ?(?:mg|mcg|ml|tablets?|units?)\b", re.I)
 _OVER = re.compile(r"[ \t]*(?:\#|[-=_]{3,}|(?:[-*•] ?)?(?:NKD?A|NKMA|no known|none)\b)|[^\n]*\d ?(?:mg|mcg|ml|units?)\b", re.I)
@@ -104,9 +106,11 @@ def _belows(said: str) -> str:
 def allergens(text: str # any text
              ) -> list[tuple[int, int]]: # (start, end), in order, without overlaps
     "What the text calls an allergen."
-    found = {(m.start("word"), m.end("word")) for m in _BEFORE.finditer(text)}
+    before = [m.span() for m in _BEFORE.finditer(text)] + [m.span() for m in _DRUG.finditer(text) if known_medicine(m["word"])]
+    found = {(a, a + len(re.split(r"[ -](?=\w+$)", text[a:b])[0])) for a, b in before}
     if "llerg" not in text and not re.search(r"allerg|sensitiv|anaphyla|intoleran|adverse|\bADRs?\b|^\W*all\W*$|\ball[ \t]*:", text, re.I | re.M): return sorted(found)
     for m in _LISTS.finditer(text):
+        if any(a < m.start() < b for a, b in before): continue # amoxicillin allergy: rash
         name = next(k for k in ("listed", "said", "below") if m[k])
         said, at = re.sub(r"\([^()]*\)?", lambda p: " " * len(p[0]), m[name]), m.start(name)
         if name == "below": said = _belows(said)

@@ -217,3 +217,32 @@ def test_lesions_of_valves_by_their_letters_where_a_grade_stands_before_them():
     assert found["AS"] == ("Diagnosis", {"I35.0"}) and found["MR"] == ("Diagnosis", {"I34.0"}) and found["TR"][0] == "Diagnosis"
     assert "ScaleOfCondition(moderate-to-severe, AS)" in said(echo) and {"ScaleOfCondition(2+, MR)", "ScaleOfCondition(1+, TR)"} <= said(plus)
     assert "Diagnosis" not in {e.label for e in picture.entities}
+
+
+NOTED = {
+    "Amoxicillin allergy: rash as a child, tolerated cephalexin since.": {"Amoxicillin": "Allergen", "cephalexin": "MedicationName"},
+    "45yo RHD male with a distal radius fracture.": {"RHD": None},
+    "Vision 20/40 OD, 20/25 OS.": {"OD": None, "20/40": "MeasurementValue"},
+    "Creatinine clearance 45 mL/min by Cockcroft-Gault.": {"Creatinine clearance": "ExaminationName", "Cockcroft-Gault": None},
+    "Vitamin D 18, started on vitamin D 1000 units daily.": {"Vitamin D": "ExaminationName", "vitamin D": "MedicationName"},
+    "Drinks a fifth of vodka daily.": {"vodka": "SubstanceUse"},
+    "Takes ibuprofen 3-4 times a week.": {"3-4 times a week": "Frequency"},
+    "Transfused 2 units pRBCs.": {"pRBCs": "MedicationName"},
+}
+
+
+@pytest.mark.parametrize("line", NOTED)
+def test_what_else_was_read_in_notes(line):
+    told = {e.text: e.label for e in analyze([line])[0].entities}
+    assert {k: told.get(k) for k in NOTED[line]} == NOTED[line]
+
+
+def test_signs_written_as_letters_are_denied_together():
+    (d,) = analyze(["Lungs CTAB, no w/r/r; heart RRR, no m/r/g. Ext: no c/c/e."])
+    assert {e.text: e.assertion.certainty for e in d.entities if "/" in e.text} == {"w/r/r": "negative", "m/r/g": "negative", "c/c/e": "negative"}
+    assert not {"CTAB", "RRR"} & {e.text for e in d.entities}
+
+
+def test_what_was_found_is_not_to_come_because_it_will_be_looked_for_again():
+    found, ordered = analyze(["Colonoscopy 2019: two tubular adenomas, repeat in 5 years.", "MRI ordered for Monday."])
+    assert {e.assertion.temporality for e in found.entities if e.label == "Diagnosis"} == {"current"} and ordered.entities[0].assertion.temporality == "future"
