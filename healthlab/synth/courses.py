@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.errors import InputError
-from .columns import Numeric, _inner
+from .columns import OTHER, Numeric, _inner
 from .clocks import Clocks, apart, change, cut_of, state
 from .histories import History, days, in_order
 
@@ -549,7 +549,7 @@ class Life:
         number = lambda k: 0. if (x := row.get(k, np.nan)) != x else float(x)
         self.last, self.after = 365.25 * number("last"), number("after") # day of life when last seen, and days from then to death
         self.end, self.first = self.last + 365.25 * number("tail"), _begins(cohort, self.last, row.get("died"), rng)
-        self.h = History(name, row["sex"], (cohort.end - timedelta(days=self.end)).replace(hour=0, minute=0, second=0, microsecond=0), None, {k[6:]: v for k, v in row.items() if k.startswith("trait:") and isinstance(v, str)})
+        self.h = History(name, row["sex"], (cohort.end - timedelta(days=self.end)).replace(hour=0, minute=0, second=0, microsecond=0), None, {k[6:]: v for k, v in row.items() if k.startswith("trait:") and isinstance(v, str) and v != OTHER}) # of a trait that few have nothing is told
         self.self = cohort.measures.person(rng)
 
     def live(self, inside: bool = True) -> History:

@@ -47,6 +47,10 @@ def plugin_class(
     "A plugin's class, loaded by itself. `InputError` when synthcity is not installed."
     if name not in PLUGINS: raise InputError("unknown plugin", name, f"Plugins: {', '.join(PLUGINS)}", "method-unknown")
     missing = [m for m in _Finder.absent if importlib.util.find_spec(m) is None]
+    try: # what it once believes of torchvision transformers keeps, and a part of synthcity imports it while the stand-in is there
+        from transformers.utils.import_utils import is_torchvision_available, is_torchvision_v2_available
+        is_torchvision_available(), is_torchvision_v2_available()
+    except ImportError: pass
     finder = _Finder()
     finder.absent = tuple(missing)
     sys.meta_path.append(finder)
