@@ -249,6 +249,7 @@ def _spelling(s, declared, floor, private):
         if found.get("scales"): found["whole"] = False
     return Spelling(s.name, what, how, **found, dtype=s.dtype)
 
+# %% ../../nbs/library/60_synth/60b_spellings.ipynb #673ed37b
 def spellings(
     df: pd.DataFrame,      # the table
     declared: dict = None, # column -> kind, as for `fit`
